@@ -1,0 +1,215 @@
+// Package tree is a file tree in memory: what an OCI image becomes when its
+// layers are applied, what a composefs image holds, and what /etc is merged as.
+// Values are plain; nothing is read from or written to a file system here.
+//
+// Invariants:
+//   - a directory has exactly one name; any other node may have several
+//     (hard links), and then all names lead to the same *Node;
+//   - names are 1 to 255 bytes, without "/" and NUL, and not "." or "..";
+//   - Xattrs is sorted by name, in byte order, without repeats.
+package tree
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/bootc-go/bootc/internal/format/verity"
+)
+
+// The file type bits of Node.Mode, as in inode(7).
+const (
+	TypeMask    = 0o170000
+	TypeSocket  = 0o140000
+	TypeSymlink = 0o120000
+	TypeRegular = 0o100000
+	TypeBlock   = 0o060000
+	TypeDir     = 0o040000
+	TypeChar    = 0o020000
+	TypeFifo    = 0o010000
+)
+
+// MaxName is the longest name of a directory entry, in bytes.
+const MaxName = 255
+
+// A Time is seconds and nanoseconds since 1970-01-01 UTC.
+type Time struct {
+	Sec  int64
+	Nsec uint32
+}
+
+// Compare orders times, earlier first.
+func (t Time) Compare(u Time) int {
+	return cmp.Or(cmp.Compare(t.Sec, u.Sec), cmp.Compare(t.Nsec, u.Nsec))
+}
+
+// An Xattr is an extended attribute. The value is a string of any bytes.
+type Xattr struct {
+	Name  string
+	Value string
+}
+
+// A Node is an inode.
+type Node struct {
+	Mode     uint32 // st_mode: type, setuid bits and permissions
+	UID, GID uint32
+	Mtime    Time
+	Xattrs   []Xattr
+
+	// Nlink is the number of names of a node that is not a directory;
+	// [Tree.CountLinks] sets it. It means nothing for a directory.
+	Nlink uint32
+
+	// Primary is the absolute path of the name under which the node is stored
+	// when it has several; empty means the first in depth-first name order.
+	Primary string
+
+	// Rdev is the device number of a device, in the kernel's 32-bit encoding.
+	Rdev uint32
+
+	// A regular file has a size and either its Content (all of it, inline) or
+	// an Object where the content is kept. With neither it is a hole of Size
+	// bytes.
+	Size    uint64
+	Content []byte
+	Object  verity.Digest
+	// Payload is the path of the object below the object directory when it is
+	// not Object.ObjectPath().
+	Payload string
+
+	// Target is the text of a symbolic link.
+	Target string
+
+	children map[string]*Node // of a directory
+}
+
+// A Tree is a file tree with a root directory.
+type Tree struct{ Root *Node }
+
+// New makes a tree with an empty root directory of mode 0 permissions.
+func New() *Tree { return &Tree{Root: &Node{Mode: TypeDir}} }
+
+// Type returns the file type bits.
+func (n *Node) Type() uint32 { return n.Mode & TypeMask }
+
+// Perm returns the permissions with setuid, setgid and sticky bits.
+func (n *Node) Perm() uint32 { return n.Mode &^ TypeMask }
+
+// IsDir reports whether n is a directory.
+func (n *Node) IsDir() bool { return n.Type() == TypeDir }
+
+// IsRegular reports whether n is a regular file.
+func (n *Node) IsRegular() bool { return n.Type() == TypeRegular }
+
+// IsSymlink reports whether n is a symbolic link.
+func (n *Node) IsSymlink() bool { return n.Type() == TypeSymlink }
+
+// IsWhiteout reports whether n is a character device 0/0.
+func (n *Node) IsWhiteout() bool { return n.Type() == TypeChar && n.Rdev == 0 }
+
+// Child returns the entry of a directory, nil if there is none.
+func (n *Node) Child(name string) *Node { return n.children[name] }
+
+// SetChild makes name an entry of the directory n, replacing another.
+func (n *Node) SetChild(name string, c *Node) {
+	if n.children == nil {
+		n.children = map[string]*Node{}
+	}
+	n.children[name] = c
+}
+
+// RemoveChild removes the entry name, if it is there.
+func (n *Node) RemoveChild(name string) { delete(n.children, name) }
+
+// RemoveChildren empties the directory.
+func (n *Node) RemoveChildren() { n.children = nil }
+
+// Len returns the number of entries of a directory.
+func (n *Node) Len() int { return len(n.children) }
+
+// Names returns the names in a directory, sorted by bytes.
+func (n *Node) Names() []string {
+	names := make([]string, 0, len(n.children))
+	for name := range n.children {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Xattr returns the value of the attribute, and whether it is there.
+func (n *Node) Xattr(name string) (string, bool) {
+	i, ok := n.findXattr(name)
+	if !ok {
+		return "", false
+	}
+	return n.Xattrs[i].Value, true
+}
+
+// SetXattr sets an attribute, replacing another value.
+func (n *Node) SetXattr(name, value string) {
+	i, ok := n.findXattr(name)
+	if ok {
+		n.Xattrs[i].Value = value
+		return
+	}
+	n.Xattrs = slices.Insert(n.Xattrs, i, Xattr{name, value})
+}
+
+// RemoveXattr removes an attribute, if it is there.
+func (n *Node) RemoveXattr(name string) {
+	if i, ok := n.findXattr(name); ok {
+		n.Xattrs = slices.Delete(n.Xattrs, i, i+1)
+	}
+}
+
+func (n *Node) findXattr(name string) (int, bool) {
+	return slices.BinarySearchFunc(n.Xattrs, name, func(x Xattr, name string) int {
+		return strings.Compare(x.Name, name)
+	})
+}
+
+// Lookup returns the node at a slash-separated path below the root, nil if
+// there is none. Symbolic links are not followed; "" and "/" are the root.
+func (t *Tree) Lookup(path string) *Node {
+	n := t.Root
+	for name := range strings.SplitSeq(path, "/") {
+		if name == "" || name == "." {
+			continue
+		}
+		if n = n.Child(name); n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
+// Walk calls f for each name, depth first, names in byte order, a directory
+// before its entries; path is absolute. A node with several names is met once
+// for each. An error of f ends the walk and is returned.
+func (t *Tree) Walk(f func(path string, n *Node) error) error {
+	return walk("/", t.Root, f)
+}
+
+func walk(path string, n *Node, f func(string, *Node) error) error {
+	if err := f(path, n); err != nil {
+		return err
+	}
+	prefix := path
+	if path != "/" {
+		prefix += "/"
+	}
+	for _, name := range n.Names() {
+		if err := walk(prefix+name, n.Child(name), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CountLinks sets Nlink of every node that is not a directory to the number
+// of its names.
+func (t *Tree) CountLinks() {
+	t.Walk(func(_ string, n *Node) error { n.Nlink = 0; return nil })
+	t.Walk(func(_ string, n *Node) error { n.Nlink++; return nil })
+}

@@ -1,0 +1,97 @@
+// Package verity computes fs-verity digests of byte streams, as the kernel
+// does for a file with fs-verity enabled: Merkle tree with 4096-byte blocks,
+// no salt.
+//
+// It knows nothing of files or the kernel; package linux/fsverity does.
+//
+// Source: Documentation/filesystems/fsverity.rst of the Linux kernel,
+// "fs-verity descriptor" and "Merkle tree"; docs/formats/composefs.md.
+package verity
+
+import (
+	"encoding/hex"
+	"fmt"
+)
+
+// An Algorithm is a hash algorithm by its number in the kernel's interface.
+type Algorithm uint8
+
+// The algorithms that composefs uses (FS_VERITY_HASH_ALG_*).
+const (
+	SHA256 Algorithm = 1
+	SHA512 Algorithm = 2
+)
+
+// Size returns the length of a digest in bytes, 32 or 64, or 0 for an unknown
+// algorithm.
+func (a Algorithm) Size() int {
+	switch a {
+	case SHA256:
+		return 32
+	case SHA512:
+		return 64
+	}
+	return 0
+}
+
+// String returns "sha256" or "sha512".
+func (a Algorithm) String() string {
+	switch a {
+	case SHA256:
+		return "sha256"
+	case SHA512:
+		return "sha512"
+	}
+	return fmt.Sprintf("algorithm %d", uint8(a))
+}
+
+// A Digest is an fs-verity digest. It can be compared with == and used as a
+// map key. The zero Digest stands for "none".
+type Digest struct {
+	algorithm Algorithm
+	sum       [64]byte
+}
+
+// MakeDigest makes a Digest from its bytes, which must be a.Size() long.
+func MakeDigest(a Algorithm, sum []byte) (Digest, error) {
+	if a.Size() == 0 || len(sum) != a.Size() {
+		return Digest{}, fmt.Errorf("%v digest of %d bytes", a, len(sum))
+	}
+	d := Digest{algorithm: a}
+	copy(d.sum[:], sum)
+	return d, nil
+}
+
+// ParseDigest reads 64 (SHA-256) or 128 (SHA-512) hex digits of either case.
+func ParseDigest(s string) (Digest, error) {
+	raw, err := hex.DecodeString(s)
+	if err != nil || (len(raw) != 32 && len(raw) != 64) {
+		return Digest{}, fmt.Errorf("fs-verity digest %q: want 64 or 128 hex digits", s)
+	}
+	if len(raw) == 32 {
+		return MakeDigest(SHA256, raw)
+	}
+	return MakeDigest(SHA512, raw)
+}
+
+// Algorithm returns the hash algorithm, 0 for the zero Digest.
+func (d Digest) Algorithm() Algorithm { return d.algorithm }
+
+// IsZero reports whether d is the zero Digest, "none".
+func (d Digest) IsZero() bool { return d.algorithm == 0 }
+
+// Bytes returns the digest's bytes, 32 or 64.
+func (d Digest) Bytes() []byte { return append([]byte(nil), d.sum[:d.algorithm.Size()]...) }
+
+// String returns the digest in lower-case hex, without the algorithm.
+func (d Digest) String() string { return hex.EncodeToString(d.sum[:d.algorithm.Size()]) }
+
+// ObjectPath returns the name of the object in an object store: two hex
+// digits, a slash, the other digits.
+func (d Digest) ObjectPath() string {
+	s := d.String()
+	if len(s) < 2 {
+		return ""
+	}
+	return s[:2] + "/" + s[2:]
+}
