@@ -1,0 +1,76 @@
+// Package layer reads OCI layer tars and applies them to a file tree, as
+// composefs does, and transforms the tree of a whole image.
+//
+// It reads one uncompressed stream and knows nothing of compression, digests
+// of layers, or where contents are kept: a [Sink] keeps the content of larger
+// files, a [Recorder] what is needed to give the tar back byte for byte.
+//
+// Invariants:
+//   - memory does not depend on the size of files;
+//   - what leaves the tree, or could be read in two ways, is refused and named.
+//
+// The rules are in docs/formats/oci-tree.md. Sources: OCI image specification,
+// layer.md; tar(5).
+package layer
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/bootc-go/bootc/internal/format/tree"
+	"github.com/bootc-go/bootc/internal/format/verity"
+)
+
+// InlineMax is the size of the largest file that is kept inline, in bytes.
+const InlineMax = 64
+
+// A Sink keeps the content of a file and returns its digest. It reads size
+// bytes; the reader ends there.
+type Sink interface {
+	Object(r io.Reader, size int64) (verity.Digest, error)
+}
+
+// A Recorder receives the tar: Inline what is not in an object, External in
+// the place of each object.
+type Recorder interface {
+	Inline(p []byte) error
+	External(d verity.Digest, size int64) error
+}
+
+// Limits bound what a layer may hold. The zero value of a field is its default.
+type Limits struct {
+	Entries   int // 10,000,000
+	Extension int // bytes of extension headers of one entry: 1 MiB
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Entries == 0 {
+		l.Entries = 10_000_000
+	}
+	if l.Extension == 0 {
+		l.Extension = 1 << 20
+	}
+	return l
+}
+
+// A Layer is the list of entries of one tar, in their order.
+type Layer struct{ Entries []Entry }
+
+// An Entry is one name in a layer.
+type Entry struct {
+	Path     string // without a leading slash; "" is the root
+	Linkname string // for a hard link: the path of the other name
+	IsLink   bool
+	Node     *tree.Node // nil for a hard link
+}
+
+// An EntryError says which entry of a layer is wrong.
+type EntryError struct {
+	Path string
+	Err  error
+}
+
+func (e *EntryError) Error() string { return fmt.Sprintf("entry %q: %v", e.Path, e.Err) }
+
+// Unwrap returns the reason.
+func (e *EntryError) Unwrap() error { return e.Err }

@@ -1,0 +1,114 @@
+package verity
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/binary"
+	"hash"
+)
+
+// BlockSize is the size of Merkle tree blocks, in bytes.
+const BlockSize = 4096
+
+// A Hash computes the fs-verity digest of what is written to it.
+type Hash struct {
+	algorithm Algorithm
+	h         hash.Hash
+	size      uint64
+	block     []byte   // the data block under way, less than full
+	levels    [][]byte // hashes not yet hashed upwards, lowest level first
+	sum       [64]byte
+}
+
+// New returns a Hash for SHA256 or SHA512.
+func New(a Algorithm) *Hash {
+	x := &Hash{algorithm: a, h: sha512.New(), block: make([]byte, 0, BlockSize)}
+	if a == SHA256 {
+		x.h = sha256.New()
+	}
+	return x
+}
+
+// Reset makes x as new.
+func (x *Hash) Reset() {
+	x.size, x.block, x.levels = 0, x.block[:0], x.levels[:0]
+}
+
+// Write adds data. It never fails.
+func (x *Hash) Write(p []byte) (int, error) {
+	n := len(p)
+	x.size += uint64(n)
+	if len(x.block) > 0 {
+		k := min(BlockSize-len(x.block), len(p))
+		x.block, p = append(x.block, p[:k]...), p[k:]
+		if len(x.block) == BlockSize {
+			x.push(0, x.block)
+			x.block = x.block[:0]
+		}
+	}
+	for ; len(p) >= BlockSize; p = p[BlockSize:] {
+		x.push(0, p[:BlockSize])
+	}
+	x.block = append(x.block, p...)
+	return n, nil
+}
+
+// push hashes a block into a level. A level that is full goes up first, so
+// that no level ever holds more than a block.
+func (x *Hash) push(level int, block []byte) {
+	if level == len(x.levels) {
+		x.levels = append(x.levels, make([]byte, 0, BlockSize))
+	}
+	if len(x.levels[level]) == BlockSize {
+		x.push(level+1, x.levels[level])
+		x.levels[level] = x.levels[level][:0]
+	}
+	x.h.Reset()
+	x.h.Write(block)
+	x.levels[level] = x.h.Sum(x.levels[level])
+}
+
+// Sum returns the digest of what was written. Reset must follow before more is
+// written.
+func (x *Hash) Sum() Digest {
+	var root []byte
+	if x.size > 0 {
+		root = x.root()
+	}
+	var d [256]byte
+	d[0], d[1], d[2] = 1, byte(x.algorithm), 12
+	binary.LittleEndian.PutUint64(d[8:], x.size)
+	copy(d[16:80], root)
+	x.h.Reset()
+	x.h.Write(d[:])
+	sum, err := MakeDigest(x.algorithm, x.h.Sum(x.sum[:0]))
+	if err != nil {
+		panic("internal error: " + err.Error())
+	}
+	return sum
+}
+
+func (x *Hash) root() []byte {
+	if len(x.block) > 0 {
+		x.push(0, padded(x.block))
+	}
+	for level := 0; ; level++ {
+		if level == len(x.levels)-1 && len(x.levels[level]) == x.algorithm.Size() {
+			return x.levels[level]
+		}
+		x.push(level+1, padded(x.levels[level]))
+	}
+}
+
+func padded(p []byte) []byte {
+	block := make([]byte, BlockSize)
+	copy(block, p)
+	return block
+}
+
+// Sum returns the digest of data.
+func Sum(a Algorithm, data []byte) Digest {
+	x := New(a)
+	x.Write(data)
+	return x.Sum()
+}
