@@ -3,6 +3,7 @@ package layer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bootc-go/bootc/internal/format/tree"
@@ -15,70 +16,106 @@ const (
 
 // Apply puts a layer over the tree of the layers below it: first it hides what
 // the layer's whiteouts name, then it adds the layer's entries in their order.
-// After an error the tree is of no use.
+// A layer may be applied several times, as it is when an image has it twice.
+// After an error the tree is of no use; the error is an [*EntryError].
 //
 // Source: OCI image specification, layer.md, "Applying Changesets".
 func Apply(t *tree.Tree, l *Layer) error {
-	for _, e := range l.Entries {
-		hide(t, e)
-	}
-	for _, e := range l.Entries {
-		if isWhiteout(e) {
-			continue
-		}
-		if err := add(t, e); err != nil {
+	hidden := hide(t, l.Entries)
+	a := applier{t: t, copies: l.applied, spare: Limits{}.withDefaults().Entries}
+	l.applied = true
+	for i, e := range l.Entries {
+		if err := a.apply(e, hidden[i]); err != nil {
 			return &EntryError{e.Path, err}
 		}
 	}
 	return nil
 }
 
-func isWhiteout(e Entry) bool {
+// hide removes from the lower layers what the whiteouts name. A whiteout of
+// nothing is ignored. It returns the targets of the hard links that come before
+// the last whiteout, by the number of the entry: a layer may link to a file and
+// then hide it.
+func hide(t *tree.Tree, entries []Entry) map[int]*tree.Node {
+	last := -1
+	for i, e := range entries {
+		if e.isWhiteout() {
+			last = i
+		}
+	}
+	targets := map[int]*tree.Node{}
+	for i, e := range entries[:last+1] {
+		switch {
+		case e.isWhiteout():
+			hideOne(t, e.Path)
+		case e.IsLink:
+			if n, err := find(t, e.Linkname); err == nil {
+				targets[i] = n
+			}
+		}
+	}
+	return targets
+}
+
+func (e Entry) isWhiteout() bool {
 	_, base := split(e.Path)
 	return strings.HasPrefix(base, whiteoutPrefix)
 }
 
-// hide removes what a whiteout names. A whiteout of nothing is ignored.
-func hide(t *tree.Tree, e Entry) {
-	dir, base := split(e.Path)
-	name, ok := strings.CutPrefix(base, whiteoutPrefix)
-	if !ok {
-		return
-	}
+func hideOne(t *tree.Tree, path string) {
+	dir, base := split(path)
 	parent := t.Lookup(dir)
-	if parent == nil || !parent.IsDir() {
-		return
-	}
-	if base == opaqueMarker {
+	switch {
+	case parent == nil || !parent.IsDir():
+	case base == opaqueMarker:
 		parent.RemoveChildren()
-		return
+	default:
+		parent.RemoveChild(strings.TrimPrefix(base, whiteoutPrefix))
 	}
-	parent.RemoveChild(name)
 }
 
-func add(t *tree.Tree, e Entry) error {
+type applier struct {
+	t      *tree.Tree
+	copies bool // the nodes of files are copied: they are in a tree already
+	spare  int  // directories that may still be made without an entry
+}
+
+// apply adds one entry. hidden is the target of a hard link if it was in a
+// lower layer.
+func (a *applier) apply(e Entry, hidden *tree.Node) error {
 	if e.Path == "" {
-		setStat(t.Root, e.Node)
+		setStat(a.t.Root, e.Node)
 		return nil
 	}
 	dir, base := split(e.Path)
-	parent, err := makeParents(t, dir)
+	if e.isWhiteout() {
+		_, err := a.walk(dir, false)
+		return err
+	}
+	n := e.Node
+	if e.IsLink {
+		var err error
+		if n, err = find(a.t, e.Linkname); errors.Is(err, errMissing) && hidden != nil {
+			n, err = hidden, nil
+		}
+		if err != nil {
+			return fmt.Errorf("hard link to %s, which %w", quote(e.Linkname), err)
+		}
+	}
+	parent, err := a.walk(dir, true)
 	if err != nil {
 		return err
 	}
-	if e.IsLink {
-		n, err := find(t, e.Linkname)
-		if err != nil {
-			return fmt.Errorf("hard link to %q: %w", e.Linkname, err)
-		}
-		parent.SetChild(base, n)
+	if old := parent.Child(base); old != nil && old.IsDir() && n.IsDir() {
+		setStat(old, n)
 		return nil
 	}
-	if old := parent.Child(base); old != nil && old.IsDir() && e.Node.IsDir() {
-		setStat(old, e.Node)
-		return nil
+	if n.IsDir() || a.copies && !e.IsLink {
+		c := *n
+		c.Xattrs = slices.Clone(n.Xattrs)
+		n = &c
 	}
-	parent.SetChild(base, e.Node)
+	parent.SetChild(base, n)
 	return nil
 }
 
@@ -87,21 +124,28 @@ func setStat(dir, n *tree.Node) {
 	dir.Mode, dir.UID, dir.GID, dir.Mtime, dir.Xattrs = n.Mode, n.UID, n.GID, n.Mtime, n.Xattrs
 }
 
-// makeParents finds a directory. What is missing on the way is made: 0755,
-// owned by root, of time 0.
-func makeParents(t *tree.Tree, dir string) (*tree.Node, error) {
-	n := t.Root
+// walk finds a directory. What is missing on the way is made, with mode 0755,
+// owned by root, of time 0; without makeMissing the result is nil then.
+func (a *applier) walk(dir string, makeMissing bool) (*tree.Node, error) {
+	n := a.t.Root
+	if dir == "" {
+		return n, nil
+	}
 	for name := range strings.SplitSeq(dir, "/") {
-		if name == "" {
-			continue
-		}
 		c := n.Child(name)
 		switch {
+		case c == nil && !makeMissing:
+			return nil, nil
+		case c == nil && strings.HasPrefix(name, whiteoutPrefix):
+			return nil, fmt.Errorf("the path goes through %q; such names are for whiteouts", name)
 		case c == nil:
+			if a.spare--; a.spare < 0 {
+				return nil, errors.New("too many directories have no entry in the layer")
+			}
 			c = &tree.Node{Mode: tree.TypeDir | 0o755}
 			n.SetChild(name, c)
 		case c.IsSymlink():
-			return nil, fmt.Errorf("the path goes through the symbolic link %q", name)
+			return nil, fmt.Errorf("the path goes through %q, a symbolic link to %s", name, quote(c.Target))
 		case !c.IsDir():
 			return nil, fmt.Errorf("the path goes through %q, which is not a directory", name)
 		}
@@ -110,19 +154,27 @@ func makeParents(t *tree.Tree, dir string) (*tree.Node, error) {
 	return n, nil
 }
 
+var errMissing = errors.New("does not exist")
+
 // find finds the target of a hard link.
 func find(t *tree.Tree, path string) (*tree.Node, error) {
 	n := t.Root
+	if path == "" {
+		return nil, errors.New("is the root directory")
+	}
 	for name := range strings.SplitSeq(path, "/") {
-		if n.IsSymlink() || !n.IsDir() {
-			return nil, errors.New("its path goes through something that is not a directory")
+		if n.IsSymlink() {
+			return nil, errors.New("goes through a symbolic link")
+		}
+		if !n.IsDir() {
+			return nil, errors.New("goes through something that is not a directory")
 		}
 		if n = n.Child(name); n == nil {
-			return nil, errors.New("it does not exist")
+			return nil, errMissing
 		}
 	}
 	if n.IsDir() {
-		return nil, errors.New("it is a directory")
+		return nil, errors.New("is a directory")
 	}
 	return n, nil
 }

@@ -4,11 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/bootc-go/bootc/internal/format/tree"
+)
+
+// The largest device numbers that Linux has.
+const (
+	maxMajor = 1<<12 - 1
+	maxMinor = 1<<20 - 1
 )
 
 // A header is one tar header, with its extensions applied.
@@ -51,8 +58,11 @@ func parseHeader(b *[blockSize]byte) (h header, err error) {
 	h.size = number("size", b[124:136])
 	h.mtime.Sec = number("mtime", b[136:148])
 	if h.typeflag == '3' || h.typeflag == '4' {
-		h.major = uint32(number("device major", b[329:337]))
-		h.minor = uint32(number("device minor", b[337:345]))
+		major, minor := number("device major", b[329:337]), number("device minor", b[337:345])
+		if err == nil && (major > maxMajor || minor > maxMinor) {
+			err = fmt.Errorf("device number %d:%d, at most %d:%d is possible", major, minor, maxMajor, maxMinor)
+		}
+		h.major, h.minor = uint32(major), uint32(minor)
 	}
 	return h, err
 }
@@ -86,6 +96,8 @@ func checkSum(b *[blockSize]byte) error {
 }
 
 // parseNumber reads an octal or a base-256 number, which may not be negative.
+// What follows the NUL that ends an octal number must be blank: other readers
+// skip leading NULs, and would read another number.
 func parseNumber(field []byte) (int64, error) {
 	if field[0]&0x80 != 0 {
 		if field[0]&0x40 != 0 {
@@ -104,6 +116,9 @@ func parseNumber(field []byte) (int64, error) {
 		return int64(v), nil
 	}
 	s := strings.Trim(text(field), " ")
+	if blank := strings.Trim(string(field[len(text(field)):]), " \x00"); blank != "" {
+		return 0, fmt.Errorf("%q is not an octal number", field)
+	}
 	if s == "" {
 		return 0, nil
 	}
@@ -152,17 +167,28 @@ func (x *extension) apply(h *header) error {
 	if x.gnuLink != "" {
 		h.linkname = x.gnuLink
 	}
-	n := &tree.Node{}
 	for _, r := range x.pax {
-		if err := h.override(r, n); err != nil {
+		if err := h.override(r); err != nil {
 			return err
 		}
 	}
-	h.xattrs = n.Xattrs
+	h.xattrs = sortXattrs(h.xattrs)
 	return nil
 }
 
-func (h *header) override(r paxRecord, n *tree.Node) (err error) {
+// sortXattrs sorts by name; of several with one name the last stays.
+func sortXattrs(all []tree.Xattr) []tree.Xattr {
+	slices.SortStableFunc(all, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) })
+	kept := all[:0]
+	for i, x := range all {
+		if i+1 == len(all) || all[i+1].Name != x.Name {
+			kept = append(kept, x)
+		}
+	}
+	return kept
+}
+
+func (h *header) override(r paxRecord) (err error) {
 	switch r.key {
 	case "path":
 		h.name = r.value
@@ -190,7 +216,7 @@ func (h *header) override(r paxRecord, n *tree.Node) (err error) {
 			if name == "" || strings.IndexByte(name, 0) >= 0 {
 				return fmt.Errorf("extended attribute with the name %q", name)
 			}
-			n.SetXattr(name, r.value)
+			h.xattrs = append(h.xattrs, tree.Xattr{Name: name, Value: r.value})
 		}
 	}
 	return err

@@ -36,9 +36,29 @@ func Read(r io.Reader, sink Sink, rec Recorder, l Limits) (*Layer, error) {
 		if len(layer.Entries) == p.limits.Entries {
 			return nil, fmt.Errorf("the layer has more than %d entries", p.limits.Entries)
 		}
+		if p.metadata += e.size(); p.metadata > p.limits.Metadata {
+			return nil, fmt.Errorf("the layer has more than %d bytes of names, attributes and small files", p.limits.Metadata)
+		}
 		layer.Entries = append(layer.Entries, *e)
 	}
 }
+
+// A Recorded is a tar that was read before: where the content of a larger file
+// stands, Object gives its digest instead.
+type Recorded interface {
+	io.Reader
+	Object(size int64) (verity.Digest, error)
+}
+
+// ReadRecorded reads a layer that was kept by a [Recorder].
+func ReadRecorded(r Recorded, l Limits) (*Layer, error) {
+	return Read(r, recorded{r}, nil, l)
+}
+
+// recorded is the sink of a layer whose contents are kept already.
+type recorded struct{ r Recorded }
+
+func (s recorded) Object(_ io.Reader, size int64) (verity.Digest, error) { return s.r.Object(size) }
 
 type discard struct{}
 
@@ -52,8 +72,22 @@ type parser struct {
 	rec    Recorder
 	limits Limits
 
-	block [blockSize]byte
-	ext   extension // of the next entry
+	block    [blockSize]byte
+	ext      extension // of the next entry
+	metadata int64     // bytes kept so far
+}
+
+// size returns the bytes that the entry keeps in memory, without what is the
+// same for all.
+func (e *Entry) size() int64 {
+	n := int64(len(e.Path) + len(e.Linkname))
+	if e.Node == nil {
+		return n
+	}
+	for _, x := range e.Node.Xattrs {
+		n += int64(len(x.Name) + len(x.Value) + 32)
+	}
+	return n + int64(len(e.Node.Target)+len(e.Node.Content))
 }
 
 // next returns the next entry, nil for a header that only says something about
@@ -171,8 +205,7 @@ func (p *parser) entry(h header) (*Entry, error) {
 	}
 	e := &Entry{Path: path}
 	n := &tree.Node{Mode: h.mode & 0o7777, UID: h.uid, GID: h.gid, Mtime: h.mtime, Xattrs: h.xattrs}
-	kind, ok := map[byte]uint32{'0': tree.TypeRegular, 0: tree.TypeRegular, '7': tree.TypeRegular, '1': 0,
-		'2': tree.TypeSymlink, '3': tree.TypeChar, '4': tree.TypeBlock, '5': tree.TypeDir, '6': tree.TypeFifo}[h.typeflag]
+	kind, ok := fileType(h.typeflag)
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("type %q is not supported", h.typeflag)
@@ -185,8 +218,10 @@ func (p *parser) entry(h header) (*Entry, error) {
 	switch kind {
 	case 0:
 		e.IsLink = true
-		e.Linkname, err = cleanPath(h.linkname)
-		return e, err
+		if e.Linkname, err = cleanPath(h.linkname); err != nil {
+			return nil, fmt.Errorf("target of the hard link: %w", err)
+		}
+		return e, nil
 	case tree.TypeRegular:
 		err = p.content(n, h.size)
 	case tree.TypeSymlink:
@@ -201,19 +236,40 @@ func (p *parser) entry(h header) (*Entry, error) {
 	return e, err
 }
 
+// fileType returns the type bits of an entry, 0 for a hard link.
+func fileType(typeflag byte) (kind uint32, ok bool) {
+	switch typeflag {
+	case '0', 0, '7':
+		return tree.TypeRegular, true
+	case '1':
+		return 0, true
+	case '2':
+		return tree.TypeSymlink, true
+	case '3':
+		return tree.TypeChar, true
+	case '4':
+		return tree.TypeBlock, true
+	case '5':
+		return tree.TypeDir, true
+	case '6':
+		return tree.TypeFifo, true
+	}
+	return 0, false
+}
+
 func (p *parser) content(n *tree.Node, size int64) (err error) {
 	n.Size = uint64(size)
 	if size <= InlineMax {
 		n.Content, err = p.readData(size)
 		return err
 	}
-	content := &counter{r: io.LimitReader(p.r, size)}
+	content := &content{r: p.r, left: size}
 	n.Object, err = p.sink.Object(content, size)
 	if err != nil {
-		return err
+		return truncated(err)
 	}
-	if content.n != size {
-		return errors.New("the archive ends in the middle of it")
+	if _, kept := p.sink.(recorded); !kept && content.left > 0 {
+		return fmt.Errorf("internal error: %d of %d bytes were not read", content.left, size)
 	}
 	if err := p.rec.External(n.Object, size); err != nil {
 		return err
@@ -221,14 +277,25 @@ func (p *parser) content(n *tree.Node, size int64) (err error) {
 	return p.padding(size)
 }
 
-type counter struct {
-	r io.Reader
-	n int64
+// content gives the bytes of one file, neither more nor, without an error,
+// less.
+type content struct {
+	r    io.Reader
+	left int64
 }
 
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
+func (c *content) Read(p []byte) (int, error) {
+	if c.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	switch {
+	case err == io.EOF && c.left > 0:
+		err = io.ErrUnexpectedEOF
+	case err == io.EOF && n > 0:
+		err = nil
+	}
 	return n, err
 }
 
@@ -264,19 +331,25 @@ func cleanPath(name string) (string, error) {
 		return "", errors.New("empty path")
 	}
 	if strings.IndexByte(name, 0) >= 0 {
-		return "", errors.New("path with a NUL byte")
+		return "", fmt.Errorf("path %s has a NUL byte", quote(name))
+	}
+	if len(name) > maxPath {
+		return "", fmt.Errorf("path of %d bytes, at most %d are allowed", len(name), maxPath)
 	}
 	var parts []string
 	for part := range strings.SplitSeq(name, "/") {
 		switch {
 		case part == "" || part == ".":
 		case part == "..":
-			return "", fmt.Errorf("path %q has a .. component", name)
+			return "", fmt.Errorf("path %s has a .. component", quote(name))
 		case len(part) > tree.MaxName:
-			return "", fmt.Errorf("path with a component of %d bytes, at most %d are allowed", len(part), tree.MaxName)
+			return "", fmt.Errorf("path %s has a component of %d bytes, at most %d are allowed", quote(name), len(part), tree.MaxName)
 		default:
 			parts = append(parts, part)
 		}
+	}
+	if len(parts) > maxDepth {
+		return "", fmt.Errorf("path of %d components, at most %d are allowed", len(parts), maxDepth)
 	}
 	return strings.Join(parts, "/"), nil
 }

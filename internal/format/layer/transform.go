@@ -1,43 +1,68 @@
 package layer
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/bootc-go/bootc/internal/format/tree"
 )
 
+// Options choose between ways of making a tree that exist in images that name
+// their digest. The zero value is how trees are made now.
+type Options struct {
+	// KeepUserXattrs keeps user.* attributes, as well as security.capability.
+	KeepUserXattrs bool
+	// KeepNanoseconds leaves the nanoseconds of the times of /boot and
+	// /sysroot, as bootc 1.16 does.
+	KeepNanoseconds bool
+}
+
+// A Reader reads the whole content of a regular file of the image.
+type Reader = func(*tree.Node) ([]byte, error)
+
+// Plain is [Options.Plain] with the zero Options.
+func Plain(t *tree.Tree) error { return Options{}.Plain(t) }
+
+// Boot is [Options.Boot] with the zero Options.
+func Boot(t *tree.Tree, read Reader) error { return Options{}.Boot(t, read) }
+
 // Plain makes the tree of an image what composefs stores: the root has the
 // attributes of /usr, /run is empty, only file capabilities are left of the
-// extended attributes. Links are counted.
-func Plain(t *tree.Tree) error {
+// extended attributes. Links are counted. The tree is changed in place, and not
+// at all when there is an error.
+func (o Options) Plain(t *tree.Tree) error {
 	usr, err := directory(t, "usr")
 	if err != nil {
 		return err
 	}
-	if usr == nil {
-		return errors.New("the image has no directory /usr")
+	run := t.Root.Child("run")
+	if run != nil {
+		if run, err = directory(t, "run"); err != nil {
+			return err
+		}
 	}
 	setStat(t.Root, usr)
-	run, err := directory(t, "run")
-	if err != nil {
-		return err
-	}
 	if run != nil {
 		run.RemoveChildren()
 		run.Mtime = usr.Mtime
 	}
-	err = t.Walk(func(_ string, n *tree.Node) error {
-		if value, ok := n.Xattr("security.capability"); ok {
-			n.Xattrs = []tree.Xattr{{Name: "security.capability", Value: value}}
-		} else {
-			n.Xattrs = nil
-		}
+	t.Walk(func(_ string, n *tree.Node) error {
+		n.Xattrs = o.keep(n.Xattrs)
 		return nil
 	})
 	t.CountLinks()
-	return err
+	return nil
+}
+
+// keep returns a new list of the attributes that stay.
+func (o Options) keep(all []tree.Xattr) []tree.Xattr {
+	var kept []tree.Xattr
+	for _, x := range all {
+		if x.Name == "security.capability" || o.KeepUserXattrs && strings.HasPrefix(x.Name, "user.") {
+			kept = append(kept, x)
+		}
+	}
+	return kept
 }
 
 // A PolicyError means that the image has an SELinux policy, whose labels are
@@ -45,96 +70,95 @@ func Plain(t *tree.Tree) error {
 type PolicyError struct{ Type string }
 
 func (e *PolicyError) Error() string {
-	return fmt.Sprintf("the image has the SELinux policy %q, whose labels are not supported yet", e.Type)
+	return fmt.Sprintf("the image has the SELinux policy %q (/etc/selinux/config), whose labels are not supported yet", e.Type)
 }
 
 // Boot makes a tree that Plain has made what a machine boots: /boot and
-// /sysroot are empty. read reads the whole content of a regular file. An image
-// with an SELinux policy is a [*PolicyError].
-func Boot(t *tree.Tree, read func(*tree.Node) ([]byte, error)) error {
+// /sysroot are empty. An image with an SELinux policy is a [*PolicyError]. The
+// tree is changed in place, and not at all when there is an error.
+func (o Options) Boot(t *tree.Tree, read Reader) error {
 	usr, err := directory(t, "usr")
 	if err != nil {
 		return err
 	}
+	var emptied []*tree.Node
 	for _, name := range []string{"boot", "sysroot"} {
 		d, err := directory(t, name)
 		if err != nil {
 			return err
 		}
-		if d == nil {
-			return fmt.Errorf("the image has no directory /%s; add RUN mkdir /%s", name, name)
-		}
+		emptied = append(emptied, d)
 	}
-	if err := checkEntries(t, read); err != nil {
+	if err := checkResources(t, read); err != nil {
 		return err
 	}
-	for _, name := range []string{"boot", "sysroot"} {
-		d := t.Root.Child(name)
+	switch policy, ok, err := selinuxType(t, read); {
+	case err != nil:
+		return err
+	case ok:
+		return &PolicyError{policy}
+	}
+	for _, d := range emptied {
 		d.RemoveChildren()
-		d.Mtime = usr.Mtime
+		d.Mtime.Sec = usr.Mtime.Sec
+		if !o.KeepNanoseconds {
+			d.Mtime.Nsec = usr.Mtime.Nsec
+		}
 	}
 	t.CountLinks()
-	policy, err := selinuxType(t, read)
-	if err == nil && policy != "" {
-		err = &PolicyError{policy}
-	}
-	return err
+	return nil
 }
 
-// directory returns an entry of the root, nil if there is none.
+// directory returns a directory that the root must have.
 func directory(t *tree.Tree, name string) (*tree.Node, error) {
 	n := t.Root.Child(name)
-	if n != nil && !n.IsDir() {
-		return nil, fmt.Errorf("/%s of the image is not a directory; add RUN rm /%s && mkdir /%s", name, name, name)
+	switch {
+	case n == nil:
+		return nil, fmt.Errorf("the image has no directory /%s: add `RUN mkdir /%s` to its Containerfile", name, name)
+	case n.IsSymlink():
+		return nil, fmt.Errorf("/%s of the image is a symbolic link to %s, not a directory: add `RUN rm /%s && mkdir /%s` to its Containerfile", name, quote(n.Target), name, name)
+	case !n.IsDir():
+		return nil, fmt.Errorf("/%s of the image is not a directory: add `RUN rm /%s && mkdir /%s` to its Containerfile", name, name, name)
 	}
 	return n, nil
 }
 
-// checkEntries refuses an image with a boot loader entry that names a file
-// which is not in the image.
-func checkEntries(t *tree.Tree, read func(*tree.Node) ([]byte, error)) error {
-	dir := t.Lookup("/boot/loader/entries")
-	if dir == nil || !dir.IsDir() {
-		return nil
-	}
-	for _, name := range dir.Names() {
-		n := dir.Child(name)
-		if !strings.HasSuffix(name, ".conf") || !n.IsRegular() {
-			continue
-		}
-		data, err := read(n)
-		if err != nil {
-			return fmt.Errorf("reading /boot/loader/entries/%s: %w", name, err)
-		}
-		for line := range strings.Lines(string(data)) {
-			key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-			value = strings.TrimSpace(value)
-			if (key == "linux" || key == "initrd") && t.Lookup(value) == nil {
-				return fmt.Errorf("/boot/loader/entries/%s of the image names %q, which is not in the image", name, value)
-			}
-		}
-	}
-	return nil
-}
-
-// selinuxType returns the policy that /etc/selinux/config names.
-func selinuxType(t *tree.Tree, read func(*tree.Node) ([]byte, error)) (string, error) {
-	n := t.Lookup("/etc/selinux/config")
-	if n == nil {
-		return "", nil
+// selinuxType returns the policy that /etc/selinux/config names, and whether it
+// names one.
+func selinuxType(t *tree.Tree, read Reader) (policy string, ok bool, err error) {
+	n, err := lookup(t, "/etc/selinux/config")
+	if n == nil || err != nil {
+		return "", false, err
 	}
 	if !n.IsRegular() {
-		return "", errors.New("/etc/selinux/config of the image is not a regular file")
+		return "", false, fmt.Errorf("/etc/selinux/config of the image is not a regular file")
 	}
 	data, err := read(n)
 	if err != nil {
-		return "", fmt.Errorf("reading /etc/selinux/config: %w", err)
+		return "", false, fmt.Errorf("reading /etc/selinux/config: %w", err)
 	}
+	const key = "SELINUXTYPE"
 	for line := range strings.Lines(string(data)) {
-		key, value, ok := strings.Cut(line, "=")
-		if ok && strings.EqualFold(strings.TrimSpace(key), "SELINUXTYPE") {
-			return strings.TrimSpace(value), nil
+		k, value, found := strings.Cut(line, "=")
+		if k = strings.TrimSpace(k); found && len(k) == len(key) && strings.EqualFold(k, key) {
+			return strings.TrimSpace(value), true, nil
 		}
 	}
-	return "", nil
+	return "", false, nil
+}
+
+// lookup finds a path of which every part but the last must be a directory; nil
+// if something is missing. [tree.Tree.Lookup] does not tell what is missing
+// from what is behind a symbolic link.
+func lookup(t *tree.Tree, path string) (*tree.Node, error) {
+	n := t.Root
+	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		if !n.IsDir() {
+			return nil, fmt.Errorf("the path %s of the image goes through something that is not a directory", quote(path))
+		}
+		if n = n.Child(name); n == nil {
+			return nil, nil
+		}
+	}
+	return n, nil
 }

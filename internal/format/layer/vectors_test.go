@@ -25,7 +25,7 @@ import (
 
 // A vector is a row of index.tsv.
 type vector struct {
-	name, hash, erofs, plain, bootable, ours string
+	name, hash, erofs, plain, bootable, bootable07, plainUser, ours string
 }
 
 // TestVectors builds the tree of each OCI image of testdata/layouts.tar.gz and
@@ -38,7 +38,7 @@ func TestVectors(t *testing.T) {
 	for _, v := range vectors {
 		byKey[v.name+v.hash+v.erofs] = v
 	}
-	checked := 0
+	checked, booted := 0, 0
 	for _, v := range vectors {
 		if v.erofs != "V1" {
 			continue
@@ -51,18 +51,25 @@ func TestVectors(t *testing.T) {
 		if v.hash == "sha256" {
 			alg = verity.SHA256
 		}
-		plain, bootable := digests(layouts[v.name], alg)
+		plain, bootable := digests(layouts[v.name], alg, layer.Options{})
 		if v.ours == "refuse" {
-			want.plain, want.bootable = "error", "error"
+			want.plain, want.bootable, want.bootable07, want.plainUser = "error", "error", "error", "error"
 		}
 		compare(t, v.name+" "+v.hash+" plain", plain, want.plain)
 		if !strings.HasPrefix(bootable, "error: policy") {
 			compare(t, v.name+" "+v.hash+" bootable", bootable, want.bootable)
+			booted++
 		}
+		_, bootable = digests(layouts[v.name], alg, layer.Options{KeepNanoseconds: true})
+		if !strings.HasPrefix(bootable, "error: policy") && v.ours == "same" {
+			compare(t, v.name+" "+v.hash+" bootable with nanoseconds", bootable, want.bootable07)
+		}
+		plain, _ = digests(layouts[v.name], alg, layer.Options{KeepUserXattrs: true})
+		compare(t, v.name+" "+v.hash+" plain with user attributes", plain, want.plainUser)
 		checked++
 	}
-	if checked != 188 {
-		t.Errorf("%d rows checked, want 188", checked)
+	if checked != 188 || booted != 166 {
+		t.Errorf("%d rows checked, %d of them bootable; want 188 and 166", checked, booted)
 	}
 }
 
@@ -80,11 +87,11 @@ func compare(t *testing.T, what, got, want string) {
 }
 
 // digests returns the plain and the bootable digest of a layout, or "error: …".
-func digests(files map[string][]byte, alg verity.Algorithm) (plain, bootable string) {
+func digests(files map[string][]byte, alg verity.Algorithm, o layer.Options) (plain, bootable string) {
 	store := sink{alg, map[verity.Digest][]byte{}}
 	tr, err := build(files, store)
 	if err == nil {
-		err = layer.Plain(tr)
+		err = o.Plain(tr)
 	}
 	if err == nil {
 		plain, err = image(tr, alg)
@@ -92,7 +99,7 @@ func digests(files map[string][]byte, alg verity.Algorithm) (plain, bootable str
 	if err != nil {
 		return "error: " + err.Error(), "error: " + err.Error()
 	}
-	err = layer.Boot(tr, store.read)
+	err = o.Boot(tr, store.read)
 	var policy *layer.PolicyError
 	if errors.As(err, &policy) {
 		return plain, "error: policy"
@@ -120,31 +127,56 @@ func build(files map[string][]byte, s sink) (*tree.Tree, error) {
 	if err := json.Unmarshal(files["index.json"], &index); err != nil {
 		return nil, err
 	}
-	blob := func(d ocispec.Descriptor) []byte {
-		return files["blobs/"+strings.ReplaceAll(d.Digest.String(), ":", "/")]
-	}
 	var m ocispec.Manifest
-	if err := json.Unmarshal(blob(index.Manifests[0]), &m); err != nil {
+	if err := document(files, index.Manifests[0], &m); err != nil {
 		return nil, err
 	}
-	if len(m.Layers) == 0 {
-		return tree.New(), nil
+	var config ocispec.Image
+	if err := document(files, m.Config, &config); err != nil {
+		return nil, err
+	}
+	if len(config.RootFS.DiffIDs) != len(m.Layers) {
+		return nil, fmt.Errorf("%d layers and %d diff_ids", len(m.Layers), len(config.RootFS.DiffIDs))
 	}
 	t := tree.New()
-	for _, d := range m.Layers {
-		r, err := decompress(blob(d))
+	for i, d := range m.Layers {
+		data, err := blob(files, d)
 		if err != nil {
 			return nil, err
 		}
-		l, err := layer.Read(r, s, nil, layer.Limits{})
+		r, err := decompress(data)
 		if err != nil {
 			return nil, err
+		}
+		diffID := config.RootFS.DiffIDs[i].Verifier()
+		l, err := layer.Read(io.TeeReader(r, diffID), s, nil, layer.Limits{})
+		if err != nil {
+			return nil, err
+		}
+		if !diffID.Verified() {
+			return nil, fmt.Errorf("layer %d is not %s", i, config.RootFS.DiffIDs[i])
 		}
 		if err := layer.Apply(t, l); err != nil {
 			return nil, err
 		}
 	}
 	return t, nil
+}
+
+func document(files map[string][]byte, d ocispec.Descriptor, v any) error {
+	data, err := blob(files, d)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
+
+func blob(files map[string][]byte, d ocispec.Descriptor) ([]byte, error) {
+	data := files["blobs/"+strings.ReplaceAll(d.Digest.String(), ":", "/")]
+	if got := d.Digest.Algorithm().FromBytes(data); got != d.Digest {
+		return nil, fmt.Errorf("blob %s is %s", d.Digest, got)
+	}
+	return data, nil
 }
 
 func decompress(data []byte) (io.Reader, error) {
@@ -240,7 +272,7 @@ func readVectors(t *testing.T) []vector {
 	var all []vector
 	for i, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
 		if c := strings.Split(line, "\t"); i > 0 {
-			all = append(all, vector{c[0], c[1], c[2], c[4], c[5], c[8]})
+			all = append(all, vector{c[0], c[1], c[2], c[4], c[5], c[6], c[7], c[8]})
 		}
 	}
 	return all

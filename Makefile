@@ -1,0 +1,89 @@
+# bootc. "make" lists the targets. Continuous integration calls .ci/run, which
+# calls the targets of this file.
+
+# The only build tag, for build, vet, test and lint alike: without cgo, go.podman.io/image
+# verifies OpenPGP signatures in pure Go.
+TAGS := containers_image_openpgp
+export GOFLAGS := -tags=$(TAGS)
+export CGO_ENABLED := 0
+
+VERSION ?= 0.1.0-dev
+DESTDIR ?=
+PREFIX := /usr
+GO ?= go
+# What makes images and virtual machines needs root.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# Where go puts the tools of this project; they are not in go.mod.
+TOOLS := $(CURDIR)/.cache/bin
+GOLANGCI_LINT := v2.15.0
+
+# One virtual machine from installation to rollback, and one power cut: what
+# "make check" runs. "make vm" runs all others.
+CHECK_STORIES := ^(TestUpgradeAndRollback|TestPowerCutWhileStaged)$$
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint vet check vm demo install images man completions setup clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+build: ## bin/bootc and bin/bootc-initramfs, static
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+
+test: ## unit and golden tests; more of them run as root
+	$(GO) test ./...
+
+vet: ## go vet
+	$(GO) vet ./...
+
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, gofmt and vet included
+	$< run ./...
+
+# Built from source through the Go module proxy, once.
+$(TOOLS)/golangci-lint-$(GOLANGCI_LINT):
+	@echo "building golangci-lint $(GOLANGCI_LINT) (once, some minutes)"
+	mkdir -p $(TOOLS)
+	GOFLAGS= GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	mv $(TOOLS)/golangci-lint $@
+
+check: setup build vet lint ## all but the long stories: vet, lint, tests as root, one machine, one power cut
+	$(GO) test $(if $(SUDO),-exec "sudo -E") ./...
+	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 25m -run '$(CHECK_STORIES)'
+
+vm: setup build ## the other stories in virtual machines
+	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 60m -skip '$(CHECK_STORIES)'
+
+demo: setup build ## image, installation, upgrade and rollback in a virtual machine
+	$(GO) build -o bin/demo ./test/demo
+	$(SUDO) bin/demo
+
+images: setup build ## the Debian base images, dracut and initramfs-tools
+	$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/out/root
+	$(SUDO) images/debian/build --bootc out/root --initramfs dracut
+	$(SUDO) images/debian/build --bootc out/root --initramfs initramfs-tools
+
+setup: ## what check, vm and demo need from Debian
+	@hack/setup
+
+man: ## render the manual pages to out/man
+	@mkdir -p out/man
+	$(GO) run ./hack/man docs/man out/man
+
+install: build ## the program and its units into DESTDIR, for an image
+	install -Dm755 bin/bootc $(DESTDIR)$(PREFIX)/bin/bootc
+	install -Dm755 bin/bootc-initramfs $(DESTDIR)$(PREFIX)/lib/bootc/initramfs-setup
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/*.service packaging/systemd/*.timer
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system-generators
+	ln -sfn ../../../bin/bootc $(DESTDIR)$(PREFIX)/lib/systemd/system-generators/bootc-systemd-generator
+	install -Dm755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/51bootc packaging/dracut/51bootc/module-setup.sh
+	install -Dm755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/hooks packaging/initramfs-tools/hooks/bootc
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts packaging/initramfs-tools/scripts/bootc
+	install -Dm755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/init-premount packaging/initramfs-tools/scripts/init-premount/bootc
+	for page in $(wildcard docs/man/*.8); do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $$page; done
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	bin/bootc completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bootc
+	bin/bootc completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bootc
+	bin/bootc completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bootc.fish
+
+clean: ## remove bin, out and .cache
+	$(SUDO) rm -rf bin out .cache

@@ -1,0 +1,85 @@
+// Package finalize makes a staged update the default, at shutdown: the changes
+// that the machine made to /etc are merged into the new deployment, and then
+// one commit point, the switch of the boot entries.
+//
+// A power cut before the switch leaves the update staged and the old system
+// the default; the next shutdown starts again from the image's own /etc. A
+// power cut after it boots the new system.
+package finalize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/etc"
+)
+
+// A Plan says what a shutdown would do.
+type Plan struct {
+	// Nothing is true when no update is staged, or only a downloaded one.
+	Nothing bool
+	// Conflicts are the paths in /etc that keep the update staged.
+	Conflicts []etc.Conflict
+
+	m     *machine.Machine
+	merge *machine.EtcPlan
+}
+
+// New reads what is staged and merges /etc without writing.
+func New(m *machine.Machine) (*Plan, error) {
+	st, err := m.State.Staged()
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{m: m}
+	if st == nil || st.Locked || st.ID == m.Booted.ID {
+		p.Nothing = true
+		return p, nil
+	}
+	img, err := m.Repo.Image(st.Manifest)
+	if err != nil {
+		return nil, fmt.Errorf("reading the staged image: %w", err)
+	}
+	p.merge, p.Conflicts, err = m.PlanEtc(img.Tree)
+	return p, err
+}
+
+// Apply merges /etc and switches the boot entries. Conflicts are recorded for
+// bootc status and are an error; then nothing is switched.
+func (p *Plan) Apply(ctx context.Context) error {
+	if p.Nothing {
+		return nil
+	}
+	st, err := p.m.State.Staged()
+	if err != nil {
+		return err
+	}
+	if len(p.Conflicts) > 0 {
+		st.Conflicts = nil
+		text := ""
+		for _, c := range p.Conflicts {
+			st.Conflicts = append(st.Conflicts, c.Path)
+			text += fmt.Sprintf("; %q: %s", c.Path, c.Reason)
+		}
+		err := fmt.Errorf("%d conflicts in /etc, the update stays staged%s", len(p.Conflicts), text)
+		return errors.Join(err, p.m.MarkStaged(*st))
+	}
+	if err := p.m.MergeEtc(ctx, st.ID, p.merge); err != nil {
+		return fmt.Errorf("merging /etc: %w", err)
+	}
+	if err := p.m.Repo.Sync(); err != nil {
+		return err
+	}
+	if err := p.m.Loader.SwitchEntries(); err != nil { // commit: the next boot is the new one
+		return fmt.Errorf("switching boot entries: %w", err)
+	}
+	if err := p.m.ClearStaged(); err != nil {
+		return err
+	}
+	if err := p.m.State.Accept(st.Manifest); err != nil {
+		return err
+	}
+	return p.m.Clean(ctx)
+}

@@ -1,0 +1,138 @@
+package install
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/images"
+	"github.com/bootc-go/bootc/internal/format/cmdline"
+	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/bootable"
+	"github.com/bootc-go/bootc/internal/machine/change"
+	"github.com/bootc-go/bootc/internal/machine/deploy"
+)
+
+// fill puts the image on the new file systems. The boot entry comes last: a
+// disk without it does not boot, one with it boots a whole system.
+func (p *Plan) fill(ctx context.Context, m *machine.Machine, progress bootc.Progress) (bootc.ID, error) {
+	img, err := m.Repo.Pull(ctx, p.source, progress)
+	if err != nil {
+		return "", err
+	}
+	if img.Config.Config.Labels["containers.bootc"] == "" {
+		progress.Send(bootc.Notice{Text: "notice: Image is missing label: containers.bootc"})
+	}
+	system, err := bootable.Read(img.Tree, m.Repo.ReadFile)
+	if err != nil {
+		return "", err
+	}
+	id, err := m.Repo.Compose(ctx, img)
+	if err != nil {
+		return "", fmt.Errorf("composing the image: %w", err)
+	}
+	if system.UKI != nil {
+		if len(p.Options.Kargs) > 0 {
+			return "", fmt.Errorf("--karg cannot be used with a unified kernel image, whose command line is fixed")
+		}
+		if err := m.CheckUKI(system, id); err != nil {
+			return "", err
+		}
+	}
+	return id, change.Run(ctx, "installing", p.steps(m, img, system, id), progress)
+}
+
+func (p *Plan) steps(m *machine.Machine, img *images.Image, system *bootable.System, id bootc.ID) []change.Step {
+	o := deploy.Origin{Ref: p.Options.Target, BootType: deploy.BLS, Manifest: img.Manifest}
+	if system.UKI != nil {
+		o.BootType = deploy.UKI
+	}
+	var artefacts machine.Artefacts
+	return []change.Step{
+		{Name: "tagging the image", Do: func(context.Context) error {
+			return m.Repo.Tag(img.Manifest)
+		}},
+		{Name: "copying /var", Do: func(ctx context.Context) error {
+			return m.State.CopyVar(ctx, img.Tree, m.Repo.OpenFile)
+		}},
+		{Name: "copying the boot loader", Do: func(ctx context.Context) error {
+			return m.InstallLoader(ctx, img.Tree)
+		}},
+		{Name: "copying kernel and initrd", Do: func(ctx context.Context) (err error) {
+			artefacts, err = m.WriteArtefacts(ctx, id, system)
+			o.BootDigest = artefacts.Digest
+			return err
+		}},
+		{Name: "creating the deployment", Do: func(ctx context.Context) error {
+			return m.State.Create(ctx, id, img.Tree, m.Repo.OpenFile, o)
+		}},
+		{Name: "adding root's SSH keys", Do: func(context.Context) error {
+			return p.writeSSHKeys(m, id)
+		}},
+		{Name: "flushing", Do: func(context.Context) error {
+			return m.Repo.Sync()
+		}},
+		{Name: "writing the boot entry", Do: func(context.Context) error {
+			return m.WriteFirstEntry(artefacts, system, p.options(system, id))
+		}},
+	}
+}
+
+// options is the kernel command line of the first entry: rw, the installer's
+// arguments, composefs=, those of the image.
+func (p *Plan) options(system *bootable.System, id bootc.ID) string {
+	mark := ""
+	if p.Options.AllowMissingVerity {
+		mark = "?"
+	}
+	words := append([]string{"rw"}, p.Options.Kargs...)
+	words = append(words, "composefs="+mark+string(id))
+	return strings.Join(append(words, system.Kargs...), " ")
+}
+
+func checkKargs(kargs []string) error {
+	for _, k := range kargs {
+		if err := cmdline.CheckLocal(k); err != nil {
+			return fmt.Errorf("--karg: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeSSHKeys lets systemd-tmpfiles make root's authorized_keys at boot, as
+// root's home is in /var.
+func (p *Plan) writeSSHKeys(m *machine.Machine, id bootc.ID) error {
+	if len(p.Options.SSHKeys) == 0 {
+		return nil
+	}
+	line := fmt.Sprintf("d /root/.ssh 0700 root root - -\nf~ /root/.ssh/authorized_keys 600 root root - %s\n", base64.StdEncoding.EncodeToString(p.Options.SSHKeys))
+	return m.State.WriteEtcFile(id, "tmpfiles.d/bootc-root-ssh.conf", []byte(line), 0o644)
+}
+
+// parseContainerEnv finds the image in /run/.containerenv, which podman writes
+// with imageid and image lines.
+func parseContainerEnv(data []byte) (source, target bootc.Ref, err error) {
+	values := map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		if key, value, ok := strings.Cut(lines.Text(), "="); ok {
+			values[key] = strings.Trim(value, `"`)
+		}
+	}
+	if values["rootless"] == "1" {
+		return source, target, fmt.Errorf("the container is rootless; installing needs one that root runs")
+	}
+	if values["imageid"] == "" {
+		return source, target, fmt.Errorf("the container does not know its image (/run/.containerenv has no imageid; run it with podman --privileged), so --source-imgref is needed to say which image to install")
+	}
+	source = bootc.Ref{Transport: bootc.ContainersStorage, Name: values["imageid"]}
+	target = bootc.Ref{Transport: bootc.Registry, Name: values["image"]}
+	if target.Name == "" {
+		target = source
+	}
+	return source, target, nil
+}

@@ -1,0 +1,92 @@
+// Package install puts an image on a disk: partitions, file systems, the image
+// repository, the first deployment, the boot loader.
+//
+// [New] only reads: it asks for the image's manifest and looks at the disk.
+// [Plan.Apply] erases the disk. A failed install leaves no mount behind and can
+// be run again.
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/registry"
+	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/storage"
+)
+
+// Options say what to install. Device and Source are needed.
+type Options struct {
+	Device  string    // the disk, /dev/vda
+	Source  bootc.Ref // where the image is read from
+	Target  bootc.Ref // what the machine follows later; zero: Source
+	Kargs   []string  // more kernel arguments
+	SSHKeys []byte    // authorized_keys of root; nil: none
+	// AllowMissingVerity makes a machine that does not insist on fs-verity.
+	AllowMissingVerity bool
+	Storage            storage.Options
+	Registry           registry.Options
+}
+
+// A Plan says what an installation would do.
+type Plan struct {
+	Options  Options
+	Manifest bootc.Digest
+	Layout   *storage.Plan
+
+	source *registry.Image
+}
+
+// New checks the disk and the image. The caller closes the plan.
+func New(ctx context.Context, o Options) (*Plan, error) {
+	if o.Target == (bootc.Ref{}) {
+		o.Target = o.Source
+	}
+	if err := checkKargs(o.Kargs); err != nil {
+		return nil, err
+	}
+	layout, err := storage.New(o.Device, o.Storage)
+	if err != nil {
+		return nil, err
+	}
+	src, err := registry.Open(ctx, o.Source, o.Registry)
+	if err != nil {
+		return nil, err
+	}
+	return &Plan{Options: o, Manifest: src.Digest(), Layout: layout, source: src}, nil
+}
+
+// Close releases the image's source.
+func (p *Plan) Close() error { return p.source.Close() }
+
+// Source finds the image that the running container was made from, and the
+// reference under which a machine finds newer ones.
+func Source() (source, target bootc.Ref, err error) {
+	info, err := os.ReadFile("/run/.containerenv")
+	if errors.Is(err, os.ErrNotExist) {
+		return source, target, errors.New("not running in a container of the image, so --source-imgref is needed to say which image to install")
+	}
+	if err != nil {
+		return source, target, err
+	}
+	return parseContainerEnv(info)
+}
+
+// Apply erases the disk and installs.
+func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (id bootc.ID, err error) {
+	progress.Send(bootc.Notice{Text: fmt.Sprintf("Installing image: %s", p.Options.Source.Containers())})
+	progress.Send(bootc.Notice{Text: fmt.Sprintf("Digest: %s", p.Manifest)})
+	parts, err := p.Layout.Make(ctx)
+	if err != nil {
+		return "", fmt.Errorf("partitioning %s: %w", p.Options.Device, err)
+	}
+	m, err := machine.Create(parts.Root, parts.ESP)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	return p.fill(ctx, m, progress)
+}

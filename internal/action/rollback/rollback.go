@@ -1,0 +1,78 @@
+// Package rollback makes the previous deployment the next to boot, or takes
+// that back.
+package rollback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/deploy"
+)
+
+// ErrNone means that there is no deployment to go back to.
+var ErrNone = errors.New("no rollback available")
+
+// A Plan says what a rollback would do.
+type Plan struct {
+	// Revert is true when a rollback is queued and is taken back.
+	Revert bool
+	// Staged is the update that is dropped, nil if none is staged.
+	Staged *machine.Deployment
+	// Next is the deployment that boots next.
+	Next machine.Deployment
+
+	m      *machine.Machine
+	booted machine.Deployment
+}
+
+// New finds the deployment to go back to.
+func New(m *machine.Machine) (*Plan, error) {
+	all, err := m.Deployments()
+	booted := machine.InSlot(all, bootc.Booted)
+	if booted == nil {
+		return nil, errors.Join(errors.New("the booted deployment has no boot entry"), err)
+	}
+	p := &Plan{m: m, booted: *booted, Staged: machine.InSlot(all, bootc.Staged)}
+	if p.Revert, err = m.RollbackQueued(); err != nil {
+		return nil, err
+	}
+	previous := machine.InSlot(all, bootc.Rollback)
+	if previous == nil {
+		return nil, ErrNone
+	}
+	p.Next = *previous
+	if p.Revert {
+		p.Next = *booted
+	}
+	return p, nil
+}
+
+// Apply swaps the boot order. What is rolled back from is recorded, so that an
+// upgrade does not take it again by itself.
+func (p *Plan) Apply(ctx context.Context) error {
+	if err := p.m.DropStaged(); err != nil {
+		return fmt.Errorf("dropping the staged update: %w", err)
+	}
+	if err := p.remember(); err != nil {
+		return err
+	}
+	if err := p.m.Loader.MakeFirst(p.Next.ID); err != nil {
+		return fmt.Errorf("switching boot entries: %w", err)
+	}
+	return p.m.Clean(ctx)
+}
+
+func (p *Plan) remember() error {
+	if p.Revert {
+		return p.m.State.Accept(p.booted.Origin.Manifest)
+	}
+	return p.m.State.Reject(deploy.Rejection{
+		Manifest: p.booted.Origin.Manifest,
+		Reason:   "rolled back",
+		Time:     time.Now().UTC().Truncate(time.Second),
+	})
+}

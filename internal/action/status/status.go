@@ -1,0 +1,109 @@
+// Package status tells what is on a machine, as a [bootc.Host].
+package status
+
+import (
+	"errors"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/images"
+	"github.com/bootc-go/bootc/internal/format/cmdline"
+	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/deploy"
+)
+
+// Of reads the running machine: nothing is changed. Deployments that cannot be
+// read are left out and told in the error, which comes together with the
+// others.
+func Of(m *machine.Machine) (*bootc.Host, error) {
+	h := bootc.NewHost()
+	all, deployErr := m.Deployments()
+	kind := "bootcHost"
+	h.Status.Type = &kind
+	for _, d := range all {
+		e := entry(m, d)
+		switch d.Slot {
+		case bootc.Staged:
+			h.Status.Staged = &e
+		case bootc.Booted:
+			h.Status.Booted = &e
+		case bootc.Rollback:
+			h.Status.Rollback = &e
+		default:
+			h.Status.OtherDeployments = append(h.Status.OtherDeployments, e)
+		}
+	}
+	for _, e := range []*bootc.BootEntry{h.Status.Staged, h.Status.Booted} {
+		if e != nil && e.Image != nil {
+			h.Spec.Image = &e.Image.Image
+			break
+		}
+	}
+	queued, err := m.RollbackQueued()
+	if err == nil && queued {
+		h.Status.RollbackQueued = true
+		h.Spec.BootOrder = "rollback"
+	}
+	return h, errors.Join(deployErr, err)
+}
+
+func entry(m *machine.Machine, d machine.Deployment) bootc.BootEntry {
+	e := bootc.BootEntry{
+		Image: image(m, d.Origin),
+		Composefs: &bootc.ComposefsStatus{
+			Verity:               d.ID,
+			BootType:             bootType(d.Origin.BootType),
+			Bootloader:           "systemd",
+			BootDigest:           d.Origin.BootDigest,
+			MissingVerityAllowed: missingVerityAllowed(m, d),
+		},
+	}
+	if d.Staged != nil {
+		e.DownloadOnly = d.Staged.Locked
+		e.EtcConflicts = d.Staged.Conflicts
+	}
+	return e
+}
+
+// missingVerityAllowed reports what is in force: for what runs it is read from
+// the mount, for the others from the command line of their entry.
+func missingVerityAllowed(m *machine.Machine, d machine.Deployment) bool {
+	if m.Booted != nil && d.ID == m.Booted.ID {
+		return !m.Booted.Verity
+	}
+	if d.Entry == nil {
+		return false
+	}
+	c, err := cmdline.Composefs(d.Entry.Cmdline)
+	return err == nil && c.Insecure
+}
+
+func bootType(t deploy.BootType) string {
+	if t == deploy.UKI {
+		return "Uki"
+	}
+	return "Bls"
+}
+
+func image(m *machine.Machine, o deploy.Origin) *bootc.ImageStatus {
+	s := &bootc.ImageStatus{
+		Image:       bootc.ImageReference{Image: o.Ref.Name, Transport: o.Ref.Transport},
+		ImageDigest: o.Manifest,
+	}
+	if m.Repo == nil {
+		return s
+	}
+	info, err := m.Repo.Info(o.Manifest)
+	if err != nil {
+		return s
+	}
+	describe(s, info)
+	return s
+}
+
+func describe(s *bootc.ImageStatus, i *images.Info) {
+	s.Architecture = i.Architecture
+	s.Timestamp = i.Created
+	if i.Version != "" {
+		s.Version = &i.Version
+	}
+}

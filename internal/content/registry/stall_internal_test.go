@@ -1,0 +1,104 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// body is a connection's stream: chunks that come after some time, then
+// silence until the context ends.
+type body struct {
+	ctx   context.Context
+	every time.Duration
+	left  int
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		<-b.ctx.Done()
+		return 0, b.ctx.Err()
+	}
+	select {
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	case <-time.After(b.every):
+	}
+	b.left--
+	p[0] = 'x'
+	return 1, nil
+}
+
+func (b *body) Close() error { return nil }
+
+// TestStall runs under a clock that jumps: nothing is waited for.
+func TestStall(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		every, pauses time.Duration // of the sender, of the reader
+		chunks, want  int
+		stalled       bool
+	}{
+		{"slow but steady", 59 * time.Second, 0, 100, 100, false},
+		{"slow reader", time.Millisecond, time.Hour, 10, 10, false},
+		{"too slow", 61 * time.Second, 0, 10, 0, true},
+		{"falls silent", time.Second, time.Hour, 10, 10, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStall(t.Context(), time.Minute)
+				size := int64(tt.chunks)
+				if tt.stalled {
+					size = 1000
+				}
+				b := newBlob(&body{s.ctx, tt.every, tt.chunks}, "layer x", size, s, explainer{what: "layer x", stall: time.Minute})
+				defer b.Close()
+				got := 0
+				var err error
+				for got < int(size) && err == nil {
+					time.Sleep(tt.pauses)
+					var n int
+					n, err = b.Read(make([]byte, 10))
+					got += n
+				}
+				if got != tt.want {
+					t.Errorf("%d bytes, want %d", got, tt.want)
+				}
+				if errors.Is(err, errStalled) != tt.stalled {
+					t.Errorf("error %v, want a stall: %v", err, tt.stalled)
+				}
+				if tt.stalled && !strings.Contains(err.Error(), "sends nothing for 1m0s") {
+					t.Errorf("error %q", err)
+				}
+				if _, again := b.Read(make([]byte, 10)); err != nil && again != err {
+					t.Errorf("after an error, Read = %v, want the same error", again)
+				}
+			})
+		})
+	}
+}
+
+func TestBlobEnd(t *testing.T) {
+	for _, tt := range []struct {
+		data string
+		want int64
+		got  string
+		err  string
+	}{
+		{"12345", 5, "12345", ""},
+		{"12345", -1, "12345", ""},
+		{"", 0, "", ""},
+		{"1234", 5, "1234", "layer x is truncated: 4 of 5 bytes"},
+		{"123456", 5, "12345", "layer x is longer than its 5 bytes"},
+	} {
+		b := newBlob(io.NopCloser(strings.NewReader(tt.data)), "layer x", tt.want, nil, explainer{})
+		got, err := io.ReadAll(b)
+		if string(got) != tt.got || (err == nil) != (tt.err == "") || (err != nil && err.Error() != tt.err) {
+			t.Errorf("%q of %d bytes: read %q, %v, want %q, %q", tt.data, tt.want, got, err, tt.got, tt.err)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/bootc-go/bootc/internal/front/cli"
+)
+
+// run runs a command line in process.
+func run(args ...string) (status int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	a := &cli.App{Version: "1.2.3", Stdout: &out, Stderr: &err}
+	status = a.Run(context.Background(), append([]string{"bootc"}, args...))
+	return status, out.String(), err.String()
+}
+
+func TestExitStatus(t *testing.T) {
+	for _, c := range []struct {
+		args   string
+		status int
+		stderr string // a part of it
+	}{
+		{"--version", 0, ""},
+		{"--help", 0, ""},
+		{"frobnicate", 2, `unknown command "frobnicate"`},
+		{"upgrade --frobnicate", 2, "unknown flag: --frobnicate"},
+		{"upgrade extra", 2, `unknown command "extra" for "bootc upgrade"`},
+		{"upgrade --check --apply", 2, "[apply check]"},
+		{"switch", 2, "accepts 1 arg(s), received 0"},
+		{"upgrade --soft-reboot=auto", 2, "--soft-reboot"},
+		{"install to-disk --karg-delete x /dev/null", 2, "not supported yet"},
+		{"install to-disk --via-loopback /dev/null", 2, "not supported yet"},
+		{"install to-filesystem /mnt", 1, `error: "bootc install to-filesystem" is not supported yet`},
+		{"usr-overlay --read-only", 1, `error: "bootc usr-overlay" is not supported yet`},
+		{"switch --transport floppy x", 1, `unknown transport "floppy"`},
+		{"status --format-version 7", 1, "unsupported format version: 7"},
+	} {
+		status, _, stderr := run(strings.Fields(c.args)...)
+		if status != c.status || !strings.Contains(stderr, c.stderr) {
+			t.Errorf("bootc %s: status %d, stderr %q; want %d and %q", c.args, status, stderr, c.status, c.stderr)
+		}
+		if status == 1 && strings.Count(stderr, "\n") != 1 {
+			t.Errorf("bootc %s: stderr has more than one line: %q", c.args, stderr)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if _, out, _ := run("--version"); out != "bootc 1.2.3\n" {
+		t.Errorf("--version prints %q", out)
+	}
+}
+
+// TestManPages fails when an option that --help shows is not in the manual
+// page, or the page names one that is not there.
+func TestManPages(t *testing.T) {
+	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "install to-disk"} {
+		name := "../../../docs/man/bootc-" + strings.ReplaceAll(verb, " ", "-") + ".8.md"
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		text := strings.ReplaceAll(string(page), `\-`, "-")
+		_, help, _ := run(append(strings.Fields(verb), "--help")...)
+		shown := flags(help)
+		for f := range shown {
+			if f != "--help" && !strings.Contains(text, "**"+f+"**") {
+				t.Errorf("%s does not have %s", name, f)
+			}
+		}
+		_, options, _ := strings.Cut(text, "# OPTIONS")
+		options, _, _ = strings.Cut(options, "\n# ")
+		for f := range flags(options) {
+			if !shown[f] && f != "--progress-fd" {
+				t.Errorf("%s has %s, which --help does not show", name, f)
+			}
+		}
+	}
+}
+
+func flags(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^(?:\*\*| +(?:-\w, )?)(--[a-z-]+)`).FindAllStringSubmatch(text, -1) {
+		all[m[1]] = true
+	}
+	return all
+}

@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/bootc-go/bootc/internal/machine"
+)
+
+// message is the text of an error for people: one line, with advice where
+// there is some. Joined errors become one sentence.
+func message(err error) string {
+	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	if a := advice(err); a != "" {
+		text += " (" + a + ")"
+	}
+	return text
+}
+
+func advice(err error) string {
+	var locked *machine.LockedError
+	switch {
+	case errors.As(err, &locked):
+		return "wait until it has ended, or stop it"
+	case errors.Is(err, machine.ErrContainer):
+		return "run it on the host"
+	}
+	return ""
+}

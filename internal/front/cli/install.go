@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/action/install"
+	"github.com/bootc-go/bootc/internal/machine/storage"
+)
+
+func (a *App) installCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Install an image to a disk",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.toDiskCommand())
+	for _, name := range []string{"to-filesystem", "to-existing-root", "reset", "finalize", "ensure-completion", "print-configuration"} {
+		cmd.AddCommand(missing(name))
+	}
+	return cmd
+}
+
+// toDisk are the options of install to-disk.
+type toDisk struct {
+	progressFlags
+	source, target, targetTransport string
+	sshKeys, rootSize               string
+	filesystem, blockSetup          string
+	bootloader                      string
+	kargs                           []string
+	wipe, composefs, allowMissing   bool
+	generic                         bool
+	skipCheck, noSignature, noLabel bool
+}
+
+func (a *App) toDiskCommand() *cobra.Command {
+	var f toDisk
+	cmd := &cobra.Command{
+		Use:   "to-disk DEVICE",
+		Short: "Partition a disk and install the image on it",
+		Long: "Partition a disk and install an image on it. Everything on the disk is lost.\n" +
+			"In a container, the image is the container's own.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.toDisk(cmd.Context(), args[0], f); err != nil {
+				return fmt.Errorf("cannot install to %s: %w", args[0], err)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	f.progressFlags.add(cmd)
+	flags.BoolVar(&f.wipe, "wipe", false, "erase a disk that has partitions or file systems")
+	flags.StringVar(&f.source, "source-imgref", "", "read the image from `REF`, such as docker://registry.example.com/os:stable")
+	flags.StringVar(&f.target, "target-imgref", "", "record `REF` as the image that the machine follows (default: the source)")
+	flags.StringVar(&f.targetTransport, "target-transport", "registry", "how --target-imgref is to be read")
+	flags.StringArrayVar(&f.kargs, "karg", nil, "add a kernel argument (may be repeated)")
+	flags.StringVar(&f.sshKeys, "root-ssh-authorized-keys", "", "let the keys in `FILE` log in as root")
+	flags.StringVar(&f.rootSize, "root-size", "", "size of the root partition, such as 20G (a plain number is MiB; default: the rest of the disk)")
+	flags.StringVar(&f.filesystem, "filesystem", "ext4", "file system of the root: ext4")
+	flags.StringVar(&f.blockSetup, "block-setup", "direct", "how the root is kept on the disk: direct")
+	flags.StringVar(&f.bootloader, "bootloader", "systemd", "boot loader: systemd")
+	flags.BoolVar(&f.composefs, "composefs-backend", false, "accepted: there is no other backend")
+	flags.BoolVar(&f.allowMissing, "allow-missing-verity", false, "boot although fs-verity is missing")
+	flags.BoolVar(&f.generic, "generic-image", false, "accepted: nothing of this machine goes into the installation")
+	flags.BoolVar(&f.skipCheck, "skip-fetch-check", false, "accepted: no check is made")
+	flags.BoolVar(&f.noSignature, "target-no-signature-verification", false, "accepted: the containers policy decides")
+	flags.BoolVar(&f.noLabel, "disable-selinux", false, "accepted: images with an SELinux policy are refused")
+	flags.MarkHidden("skip-fetch-check")
+	flags.MarkHidden("target-no-signature-verification")
+	flags.MarkHidden("disable-selinux")
+	refuse(cmd, "enforce-container-sigpolicy", "run-fetch-check", "karg-delete", "bound-images", "stateroot",
+		"bootupd-skip-boot-uuid", "via-loopback", "uki-addon", "experimental-unified-storage")
+	return cmd
+}
+
+func (a *App) toDisk(ctx context.Context, device string, f toDisk) error {
+	if os.Geteuid() != 0 {
+		return errors.New("this command must be run as root")
+	}
+	o, err := f.options(device)
+	if err != nil {
+		return err
+	}
+	o.Registry = a.registryOptions(nil)
+	progress, done, err := a.progress(f.progressFlags)
+	if err != nil {
+		return err
+	}
+	defer done()
+	plan, err := install.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer plan.Close()
+	id, err := plan.Apply(ctx, progress)
+	done()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Stdout, "Installation complete!")
+	fmt.Fprintf(a.Stdout, "  Image: %s\n  Digest: %s\n  Verity: %s\n", plan.Options.Target, plan.Manifest, id)
+	fmt.Fprintf(a.Stdout, "Boot the machine from %s.\n", device)
+	return nil
+}
+
+func (f *toDisk) options(device string) (o install.Options, err error) {
+	o = install.Options{Device: device, Kargs: f.kargs, AllowMissingVerity: f.allowMissing}
+	if f.source == "" {
+		o.Source, o.Target, err = install.Source()
+	} else {
+		o.Source, err = bootc.ParseRef(f.source)
+	}
+	if err != nil {
+		return o, err
+	}
+	if f.target != "" {
+		if o.Target, err = parseTarget(f.targetTransport, f.target); err != nil {
+			return o, fmt.Errorf("--target-imgref: %w", err)
+		}
+	}
+	if f.sshKeys != "" {
+		if o.SSHKeys, err = readFile("--root-ssh-authorized-keys", f.sshKeys); err != nil {
+			return o, err
+		}
+	}
+	for option, got := range map[string][2]string{"--filesystem": {f.filesystem, "ext4"}, "--block-setup": {f.blockSetup, "direct"}, "--bootloader": {f.bootloader, "systemd"}} {
+		if got[0] != got[1] {
+			return o, fmt.Errorf("%s %s is not supported yet, only %s is", option, got[0], got[1])
+		}
+	}
+	o.Storage = storage.Options{Wipe: f.wipe}
+	if f.rootSize != "" {
+		if o.Storage.RootSize, err = storage.ParseSize(f.rootSize); err != nil {
+			return o, fmt.Errorf("--root-size: %w", err)
+		}
+	}
+	return o, nil
+}

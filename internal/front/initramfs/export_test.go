@@ -1,0 +1,11 @@
+package initramfs
+
+import (
+	"github.com/bootc-go/bootc/internal/format/gpt"
+	"github.com/bootc-go/bootc/internal/linux/block"
+)
+
+// RootBeside is the part of FindRoot that knows no firmware.
+func RootBeside(system block.System, loader gpt.GUID, goarch string) (string, error) {
+	return rootBeside(system, loader, goarch)
+}

@@ -1,0 +1,52 @@
+package efivars_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"testing"
+	"testing/fstest"
+	"unicode/utf16"
+
+	"github.com/bootc-go/bootc/internal/linux/efivars"
+)
+
+const (
+	infoName = "LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+	partName = "LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+)
+
+func variable(text string) *fstest.MapFile {
+	data := []byte{6, 0, 0, 0}
+	for _, u := range utf16.Encode([]rune(text)) {
+		data = binary.LittleEndian.AppendUint16(data, u)
+	}
+	return &fstest.MapFile{Data: data}
+}
+
+func TestLoader(t *testing.T) {
+	tests := []struct {
+		name       string
+		vars       fstest.MapFS
+		info, part string
+		bad        bool
+	}{
+		{name: "systemd-boot", vars: fstest.MapFS{infoName: variable("systemd-boot 257\x00"), partName: variable("C12A7328-F81F-11D2-BA4B-00A0C93EC93B\x00")},
+			info: "systemd-boot 257", part: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"},
+		{name: "without NUL", vars: fstest.MapFS{infoName: variable("grüß 😀")}, info: "grüß 😀"},
+		{name: "other loader", vars: fstest.MapFS{"BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c": variable("")}},
+		{name: "empty", vars: fstest.MapFS{infoName: {}}, bad: true},
+		{name: "odd length", vars: fstest.MapFS{partName: {Data: []byte{6, 0, 0, 0, 'x'}}}, bad: true},
+		{name: "attributes only", vars: fstest.MapFS{partName: {Data: []byte{6, 0, 0, 0}}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			info, part, err := efivars.LoaderIn(tt.vars)
+			if (err != nil) != tt.bad || info != tt.info || part != tt.part {
+				t.Errorf("LoaderIn = %q, %q, %v, want %q, %q", info, part, err, tt.info, tt.part)
+			}
+		})
+	}
+	if _, _, err := efivars.LoaderIn(fstest.MapFS{}); !errors.Is(err, efivars.ErrNotEFI) {
+		t.Errorf("no variables: %v, want ErrNotEFI", err)
+	}
+}

@@ -1,0 +1,98 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/format/cmdline"
+	"github.com/bootc-go/bootc/internal/format/tree"
+	"github.com/bootc-go/bootc/internal/format/uki"
+	"github.com/bootc-go/bootc/internal/machine/boot"
+	"github.com/bootc-go/bootc/internal/machine/bootable"
+)
+
+// Artefacts are the files of a deployment on the EFI system partition, with
+// the deployment that they were written for.
+type Artefacts struct {
+	boot.Artefacts
+	ID bootc.ID
+}
+
+// WriteArtefacts writes kernel and initrd, or the unified kernel image, of an
+// image. Nothing names them yet.
+func (m *Machine) WriteArtefacts(ctx context.Context, id bootc.ID, s *bootable.System) (Artefacts, error) {
+	a := Artefacts{ID: id}
+	var err error
+	if s.UKI != nil {
+		a.Artefacts, err = m.Loader.WriteUKI(ctx, id, m.file(s.UKI))
+	} else {
+		a.Artefacts, err = m.Loader.WriteKernel(ctx, id, m.file(s.Kernel), m.file(s.Initrd))
+	}
+	return a, err
+}
+
+func (m *Machine) file(n *tree.Node) boot.File {
+	return boot.File{Open: func() (io.ReadCloser, error) { return m.Repo.OpenFile(n) }, Size: int64(n.Size)}
+}
+
+// StageEntries stages the boot entries of a new deployment, with the booted
+// one as the second.
+func (m *Machine) StageEntries(a Artefacts, s *bootable.System, options string) error {
+	return m.Loader.StageEntries(boot.NewEntry(a.ID, s.Release, a.Artefacts, options), m.Booted.ID)
+}
+
+// WriteFirstEntry writes the boot entry of a machine that is being installed.
+func (m *Machine) WriteFirstEntry(a Artefacts, s *bootable.System, options string) error {
+	return m.Loader.WriteFirst(boot.NewEntry(a.ID, s.Release, a.Artefacts, options))
+}
+
+// InstallLoader copies systemd-boot from an image.
+func (m *Machine) InstallLoader(ctx context.Context, image *tree.Tree) error {
+	source, targets, err := boot.Binaries(runtime.GOARCH)
+	if err != nil {
+		return err
+	}
+	n := image.Lookup(source + ".signed")
+	if n == nil {
+		n = image.Lookup(source)
+	}
+	if n == nil || !n.IsRegular() {
+		return fmt.Errorf("the image has no boot loader: no file %s", source)
+	}
+	return m.Loader.Install(ctx, m.file(n), targets)
+}
+
+// CheckUKI refuses a unified kernel image that names another deployment than
+// the one that was composed from its image.
+func (m *Machine) CheckUKI(s *bootable.System, id bootc.ID) error {
+	f, err := m.Repo.OpenFile(s.UKI)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	at, ok := f.(*os.File)
+	if !ok {
+		return errors.New("the unified kernel image is too small to be one")
+	}
+	u, err := uki.Open(at)
+	if err != nil {
+		return err
+	}
+	line, err := u.Cmdline()
+	if err != nil {
+		return err
+	}
+	named, err := cmdline.Composefs(line)
+	if err != nil {
+		return fmt.Errorf("command line of the unified kernel image: %w", err)
+	}
+	if named.ID != id {
+		return fmt.Errorf("the UKI has the wrong composefs= parameter (is '%s', should be '%s')", named.ID, id)
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package machine
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/bootc-go/bootc/internal/content/images"
+	"github.com/bootc-go/bootc/internal/linux/mount"
+	"github.com/bootc-go/bootc/internal/machine/boot"
+)
+
+// Create makes a machine on two new file systems, given by their block
+// devices. The mounts are seen by nobody else and disappear with Close.
+func Create(rootDevice, espDevice string) (m *Machine, err error) {
+	m = &Machine{}
+	defer func() {
+		if err != nil {
+			m.Close()
+		}
+	}()
+	sysroot, err := m.mountRoot("ext4", rootDevice)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeSkeleton(sysroot); err != nil {
+		return nil, err
+	}
+	if err := m.useSysroot(sysroot); err != nil {
+		return nil, err
+	}
+	if err := m.State.Init(); err != nil {
+		return nil, err
+	}
+	esp, err := m.mountRoot("vfat", espDevice, "fmask=0077", "dmask=0077")
+	if err != nil {
+		return nil, err
+	}
+	m.Loader = boot.New(esp)
+	return m, nil
+}
+
+func (m *Machine) mountRoot(fstype, device string, options ...string) (*os.Root, error) {
+	mnt, err := mount.Device(fstype, device, options...)
+	if err != nil {
+		return nil, fmt.Errorf("mounting %s: %w", device, err)
+	}
+	m.onClose(mnt.Close)
+	root, err := rootOf(mnt)
+	if err != nil {
+		return nil, err
+	}
+	m.onClose(root.Close)
+	return root, nil
+}
+
+// makeSkeleton makes the directories of a physical root that upstream's tools
+// expect, and the empty repository.
+func makeSkeleton(root *os.Root) error {
+	for _, d := range []string{"boot/efi", "ostree"} {
+		if err := root.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := root.Mkdir("composefs", 0o700); err != nil {
+		return err
+	}
+	repoRoot, err := root.OpenRoot("composefs")
+	if err != nil {
+		return err
+	}
+	defer repoRoot.Close()
+	repo, err := images.Init(repoRoot, images.InitOptions{})
+	if err != nil {
+		return fmt.Errorf("making the image repository: %w", err)
+	}
+	if err := repo.Close(); err != nil {
+		return err
+	}
+	if err := repoRoot.Mkdir("bootc", 0o755); err != nil {
+		return err
+	}
+	return root.Symlink("../composefs/bootc", "ostree/bootc")
+}

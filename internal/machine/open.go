@@ -1,0 +1,188 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/images"
+	"github.com/bootc-go/bootc/internal/linux/block"
+	"github.com/bootc-go/bootc/internal/linux/dir"
+	"github.com/bootc-go/bootc/internal/linux/mount"
+	"github.com/bootc-go/bootc/internal/machine/boot"
+	"github.com/bootc-go/bootc/internal/machine/deploy"
+)
+
+// ErrNotBooted means that the running system was not booted by bootc.
+var ErrNotBooted = errors.New("system not booted via bootc")
+
+// ErrContainer means that the program runs in a container.
+var ErrContainer = errors.New("running in a container; this needs a booted host system")
+
+// InContainer reports whether the program runs in a container: the files that
+// container engines leave, or the environment variable of systemd's
+// CONTAINER_INTERFACE.
+func InContainer() bool {
+	for _, name := range []string{"/run/.containerenv", "/.dockerenv", "/run/systemd/container"} {
+		if _, err := os.Lstat(name); err == nil {
+			return true
+		}
+	}
+	return os.Getenv("container") != ""
+}
+
+// ReadBooted tells what runs, from the mount of the root and the kernel
+// command line. It needs no privilege.
+func ReadBooted() (*Booted, error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter("/"))
+	if err != nil {
+		return nil, err
+	}
+	if len(mounts) == 0 {
+		return nil, ErrNotBooted
+	}
+	root := mounts[len(mounts)-1]
+	source := strings.TrimPrefix(root.Source, "transient:")
+	name, ok := strings.CutPrefix(source, "composefs:")
+	if !ok {
+		name, ok = strings.CutPrefix(source, "composefs=")
+	}
+	if !ok || root.FSType != "overlay" {
+		return nil, ErrNotBooted
+	}
+	id, err := bootc.ParseID(name)
+	if err != nil {
+		return nil, err
+	}
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return nil, err
+	}
+	return &Booted{
+		ID:      id,
+		Verity:  hasOption(root.VFSOptions, "verity=require"),
+		Cmdline: strings.TrimSpace(string(cmdline)),
+	}, nil
+}
+
+func hasOption(options, want string) bool {
+	for o := range strings.SplitSeq(options, ",") {
+		if o == want {
+			return true
+		}
+	}
+	return false
+}
+
+// OpenRunning opens the running computer for changes. Its file systems are
+// reached through mounts of our own, which no other process sees; what is
+// mounted read-only for others stays so.
+func OpenRunning() (m *Machine, err error) {
+	if InContainer() {
+		return nil, ErrContainer
+	}
+	if os.Geteuid() != 0 {
+		return nil, errors.New("this command must be run as root")
+	}
+	booted, err := ReadBooted()
+	if err != nil {
+		return nil, err
+	}
+	m = &Machine{Booted: booted}
+	defer func() {
+		if err != nil {
+			m.Close()
+		}
+	}()
+	if err := m.openSysroot("/sysroot"); err != nil {
+		return nil, fmt.Errorf("opening /sysroot: %w", err)
+	}
+	if m.Run, err = os.OpenRoot("/run"); err != nil {
+		return nil, err
+	}
+	m.onClose(m.Run.Close)
+	if m.Etc, err = dir.Open("/etc"); err != nil {
+		return nil, err
+	}
+	m.onClose(m.Etc.Close)
+	if err := m.openLoader("/sysroot"); err != nil {
+		return nil, fmt.Errorf("opening the EFI system partition: %w", err)
+	}
+	return m, nil
+}
+
+func (m *Machine) openSysroot(path string) error {
+	clone, err := mount.Clone(path)
+	if err != nil {
+		return err
+	}
+	m.onClose(clone.Close)
+	if err := mount.SetReadOnly(clone, false); err != nil {
+		return err
+	}
+	root, err := rootOf(clone)
+	if err != nil {
+		return err
+	}
+	m.onClose(root.Close)
+	return m.useSysroot(root)
+}
+
+func (m *Machine) useSysroot(root *os.Root) error {
+	m.Sysroot, m.State = root, deploy.New(root)
+	repoRoot, err := root.OpenRoot("composefs")
+	if err != nil {
+		return err
+	}
+	m.onClose(repoRoot.Close)
+	if m.Repo, err = images.Open(repoRoot); err != nil {
+		return fmt.Errorf("opening the image repository: %w", err)
+	}
+	m.onClose(m.Repo.Close)
+	return nil
+}
+
+func (m *Machine) openLoader(sysroot string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(sysroot, &st); err != nil {
+		return err
+	}
+	esp, err := block.ESPOf(st.Dev)
+	if err != nil {
+		return err
+	}
+	root, err := m.mountRoot("vfat", esp, "fmask=0077", "dmask=0077")
+	if err != nil {
+		return err
+	}
+	m.Loader = boot.New(root)
+	return nil
+}
+
+// rootOf makes a directory handle of a mount that has no path.
+func rootOf(mnt *os.File) (*os.Root, error) {
+	return os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", mnt.Fd()))
+}
+
+// OpenPublic opens the running computer as far as an ordinary user can read
+// it: what is booted and where it came from. Repository and boot entries are
+// root's.
+func OpenPublic() (*Machine, error) {
+	booted, err := ReadBooted()
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{Booted: booted}
+	root, err := os.OpenRoot("/sysroot")
+	if err != nil {
+		return nil, err
+	}
+	m.onClose(root.Close)
+	m.Sysroot, m.State = root, deploy.New(root)
+	return m, nil
+}

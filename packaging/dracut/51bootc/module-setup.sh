@@ -1,0 +1,37 @@
+#!/bin/bash
+# dracut module: the root of a bootc deployment.
+#
+# The root partition itself is mounted at /sysroot as always, by
+# systemd-gpt-auto-generator or from root=; bootc-root-setup.service then puts
+# the deployment in its place.
+
+# Only when it is asked for: dracut --add bootc, or add_dracutmodules+=" bootc ".
+check() {
+    require_binaries /usr/lib/bootc/initramfs-setup || return 1
+    return 255
+}
+
+depends() {
+    echo systemd-initrd
+    return 0
+}
+
+# The image may boot on any machine, so nothing here looks at the build host.
+installkernel() {
+    hostonly='' instmods erofs overlay loop
+    hostonly='' instmods -s ext4 btrfs xfs
+    # fs-verity with SHA-512, where the kernel has the hash as a module.
+    hostonly='' instmods -s sha512 crypto-sha512
+}
+
+install() {
+    inst_simple /usr/lib/bootc/initramfs-setup
+    if [[ -e /usr/lib/composefs/setup-root-conf.toml ]]; then
+        inst_simple /usr/lib/composefs/setup-root-conf.toml
+    fi
+    inst_multiple -o fsck fsck.ext4 e2fsck
+    # shellcheck disable=SC2154
+    inst_simple "$systemdsystemunitdir/bootc-root-setup.service"
+    # shellcheck disable=SC2154
+    $SYSTEMCTL -q --root "$initdir" add-wants initrd-root-fs.target bootc-root-setup.service
+}
