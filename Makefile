@@ -6,6 +6,7 @@
 TAGS := containers_image_openpgp
 export GOFLAGS := -tags=$(TAGS)
 export CGO_ENABLED := 0
+export BOOTC_DESTDIR := $(CURDIR)/out/root
 
 VERSION ?= 0.1.0-dev
 DESTDIR ?=

@@ -2,12 +2,17 @@
 // of a file tree and the content of small files, bit for bit as the other
 // implementations do. Larger files are holes that name an object.
 //
-// It knows nothing of objects on disk or of mounting.
+// It knows nothing of objects on disk, of digests of images or of mounting.
+//
+// Invariants:
+//   - the image depends on the tree and the version only, not on the order in
+//     which the tree was made;
+//   - Write does not change the tree and writes front to back;
+//   - Read accepts only what a writer makes, and its memory is bounded by the
+//     size of the image.
 //
 // The format is specified in docs/formats/composefs.md.
 package erofs
-
-import "github.com/bootc-go/bootc/internal/format/tree"
 
 // A Version is the composefs version of an image.
 type Version int
@@ -22,23 +27,6 @@ const (
 // Options say how an image is written. The zero value writes V1.
 type Options struct{ Version Version }
 
-func (o Options) number(t *tree.Tree) uint32 {
-	switch o.Version {
-	case V1:
-		return 1
-	case V0:
-		return 0
-	}
-	number := uint32(0)
-	t.Walk(func(_ string, n *tree.Node) error {
-		if n.IsWhiteout() {
-			number = 1
-		}
-		return nil
-	})
-	return number
-}
-
 const (
 	blockSize   = 4096
 	headerSize  = 32
@@ -48,6 +36,8 @@ const (
 	slotSize    = 32
 	compactSize = 32
 	extendSize  = 64
+	direntSize  = 12
+	xattrHeader = 12
 
 	headerMagic = 0xd078629a
 	superMagic  = 0xE0F5E1E2
@@ -57,10 +47,18 @@ const (
 	layoutInline = 2
 	layoutChunks = 4
 
-	maxTail       = 2048
-	maxShared     = 128
-	maxXattrBytes = 32767
-	maxTarget     = 4095
-	filterSeed    = 0x25BBE08F
-	nullChunk     = 0xffffffff
+	maxTail    = 2048 // of a directory or of content; more takes a block
+	maxShared  = 128  // references to shared attributes of an inode
+	maxChunks  = blockSize / 4
+	filterSeed = 0x25BBE08F
+)
+
+// What overlayfs understands, and how it is hidden from it.
+const (
+	overlayPrefix = "trusted.overlay."
+	escapedPrefix = "trusted.overlay.overlay."
+	metacopyName  = "trusted.overlay.metacopy"
+	redirectName  = "trusted.overlay.redirect"
+	opaqueName    = "trusted.overlay.opaque"
+	labelName     = "security.selinux"
 )

@@ -8,10 +8,13 @@ import (
 	"github.com/bootc-go/bootc/internal/format/tree"
 )
 
-// Write writes the image of a tree. The tree is not changed.
+// Write writes the image of a tree, front to back; to have its digest too, let
+// w pass it on to a verity.Hash. The tree is not changed. It must keep the
+// invariants of package tree, and Node.Nlink is stored as it is. Work and
+// memory are proportional to the tree.
 func Write(w io.Writer, t *tree.Tree, o Options) error {
-	b := &builder{version: o.number(t)}
-	if err := b.collect(t); err != nil {
+	b := &builder{}
+	if err := b.collect(t, o.Version); err != nil {
 		return err
 	}
 	b.shareXattrs()
@@ -102,7 +105,7 @@ func (b *builder) emitInode(e *emitter, in *inode) {
 	format := in.layout << 1
 	icount := uint16(0)
 	if in.xsize > 0 {
-		icount = uint16((in.xsize-12)/4 + 1)
+		icount = uint16((in.xsize-xattrHeader)/4 + 1)
 	}
 	le.PutUint16(h[2:], icount)
 	le.PutUint16(h[4:], uint16(in.mode))
@@ -136,7 +139,7 @@ func (b *builder) emitInode(e *emitter, in *inode) {
 }
 
 func (b *builder) emitXattrs(e *emitter, in *inode) {
-	var h [12]byte
+	var h [xattrHeader]byte
 	binary.LittleEndian.PutUint32(h[0:], nameFilter(in.xattrs))
 	h[4] = byte(len(in.shared))
 	e.bytes(h[:])
@@ -168,8 +171,9 @@ func emitXattr(e *emitter, x tree.Xattr) {
 func (in *inode) emitTail(e *emitter) {
 	switch {
 	case in.dirents != nil:
-		blocks := in.dirBlocks()
-		emitDirents(e, blocks[len(blocks)-1])
+		var last []dirent
+		in.dirBlocks(func(block []dirent) { last = block })
+		emitDirents(e, last)
 	case in.chunks > 0:
 		for range in.chunks {
 			e.bytes([]byte{0xff, 0xff, 0xff, 0xff})
@@ -188,13 +192,15 @@ func (b *builder) emitBlocks(e *emitter, in *inode) {
 	end := e.pos + int64(in.nblk)*blockSize
 	switch {
 	case in.dirents != nil:
-		for _, block := range in.dirBlocks()[:in.nblk] {
-			next := e.pos + blockSize
-			emitDirents(e, block)
-			e.padTo(next)
-		}
+		in.dirBlocks(func(block []dirent) {
+			if e.pos < end {
+				next := e.pos + blockSize
+				emitDirents(e, block)
+				e.padTo(next)
+			}
+		})
 	case in.chunks > 0:
-		for range blockSize / 4 {
+		for range maxChunks {
 			e.bytes([]byte{0xff, 0xff, 0xff, 0xff})
 		}
 	case in.node.IsSymlink():
@@ -206,12 +212,12 @@ func (b *builder) emitBlocks(e *emitter, in *inode) {
 }
 
 func emitDirents(e *emitter, block []dirent) {
-	nameOff := 12 * len(block)
+	nameOff := direntSize * len(block)
 	for _, d := range block {
-		var h [12]byte
+		var h [direntSize]byte
 		binary.LittleEndian.PutUint64(h[0:], d.in.nid)
 		binary.LittleEndian.PutUint16(h[8:], uint16(nameOff))
-		h[10] = direntType(d.in.mode)
+		h[10] = kindOf(d.in.mode)
 		e.bytes(h[:])
 		nameOff += len(d.name)
 	}
@@ -220,22 +226,34 @@ func emitDirents(e *emitter, block []dirent) {
 	}
 }
 
-func direntType(mode uint32) byte {
+// The types of directory entries.
+const (
+	kindRegular = 1 + iota
+	kindDir
+	kindChar
+	kindBlock
+	kindFifo
+	kindSocket
+	kindSymlink
+)
+
+// kindOf returns the type of a mode, 0 if it has none.
+func kindOf(mode uint32) byte {
 	switch mode & tree.TypeMask {
 	case tree.TypeRegular:
-		return 1
+		return kindRegular
 	case tree.TypeDir:
-		return 2
+		return kindDir
 	case tree.TypeChar:
-		return 3
+		return kindChar
 	case tree.TypeBlock:
-		return 4
+		return kindBlock
 	case tree.TypeFifo:
-		return 5
+		return kindFifo
 	case tree.TypeSocket:
-		return 6
+		return kindSocket
 	case tree.TypeSymlink:
-		return 7
+		return kindSymlink
 	}
 	return 0
 }

@@ -30,16 +30,17 @@ func splitName(name string) (index byte, suffix string) {
 	return 0, name
 }
 
-func joinName(index byte, suffix string) (string, bool) {
-	if index == 0 {
-		return suffix, true
-	}
-	if index == 5 { // only in images of version 2
-		return "lustre." + suffix, true
+// prefixOf is the inverse of splitName; index 5 is of version 2.
+func prefixOf(index byte, version uint32) (prefix string, ok bool) {
+	switch {
+	case index == 0:
+		return "", true
+	case index == 5 && version == 2:
+		return "lustre.", true
 	}
 	for _, p := range prefixes {
 		if p.index == index {
-			return p.name + suffix, true
+			return p.name, true
 		}
 	}
 	return "", false
@@ -62,7 +63,6 @@ func xxh32(s string, seed uint32) uint32 {
 	const p1, p2, p3, p4, p5 = 2654435761, 2246822519, 3266489917, 668265263, 374761393
 	le := binary.LittleEndian
 	b := []byte(s)
-	n := uint32(len(b))
 	var h uint32
 	if len(b) >= 16 {
 		v := [4]uint32{seed, seed + p2, seed, seed - p1}
@@ -77,7 +77,7 @@ func xxh32(s string, seed uint32) uint32 {
 	} else {
 		h = seed + p5
 	}
-	h += n
+	h += uint32(len(s))
 	for ; len(b) >= 4; b = b[4:] {
 		h = bits.RotateLeft32(h+le.Uint32(b)*p3, 17) * p4
 	}

@@ -50,11 +50,13 @@ type Limits struct {
 	Metadata int64
 }
 
-// The longest path of an entry in bytes and in components. The bound on memory
-// for what is done for each directory on a path is their product.
+// The longest path of an entry, in bytes and in components. What is done for
+// each directory on the way needs memory in the order of their product. With
+// the root 2048 directories lie in each other, as many as other readers of
+// composefs images accept.
 const (
 	maxPath  = 1<<16 - 1
-	maxDepth = 2048
+	maxDepth = 2047
 )
 
 func (l Limits) withDefaults() Limits {

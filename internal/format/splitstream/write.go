@@ -41,9 +41,10 @@ func NewWriter(a verity.Algorithm, content ContentType) (*Writer, error) {
 	return w, err
 }
 
-// newEncoder writes a frame also for no data at all, which other readers want.
+// newEncoder writes a frame also for no data at all, which other readers want,
+// and no checksums: fs-verity covers the whole stream.
 func newEncoder(out io.Writer) (*zstd.Encoder, error) {
-	return zstd.NewWriter(out, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithZeroFrames(true))
+	return zstd.NewWriter(out, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithZeroFrames(true), zstd.WithEncoderCRC(false))
 }
 
 // Inline adds bytes of the file.

@@ -29,9 +29,6 @@ const (
 	TypeFifo    = 0o010000
 )
 
-// MaxName is the longest name of a directory entry, in bytes.
-const MaxName = 255
-
 // A Time is seconds and nanoseconds since 1970-01-01 UTC.
 type Time struct {
 	Sec  int64
@@ -57,7 +54,8 @@ type Node struct {
 	Xattrs   []Xattr
 
 	// Nlink is the number of names of a node that is not a directory;
-	// [Tree.CountLinks] sets it. It means nothing for a directory.
+	// [Tree.CountLinks] sets it. A tree that was read from an image or a dump
+	// has the number written there. It means nothing for a directory.
 	Nlink uint32
 
 	// Primary is the absolute path of the name under which the node is stored
@@ -69,12 +67,13 @@ type Node struct {
 
 	// A regular file has a size and either its Content (all of it, inline) or
 	// an Object where the content is kept. With neither it is a hole of Size
-	// bytes.
+	// bytes. Directories and devices have a Size only in a dump; it decides the
+	// form in which a device is stored.
 	Size    uint64
 	Content []byte
 	Object  verity.Digest
 	// Payload is the path of the object below the object directory when it is
-	// not Object.ObjectPath().
+	// not Object.ObjectPath(), or [NoPayload].
 	Payload string
 
 	// Target is the text of a symbolic link.
@@ -210,6 +209,14 @@ func walk(path string, n *Node, f func(string, *Node) error) error {
 // CountLinks sets Nlink of every node that is not a directory to the number
 // of its names.
 func (t *Tree) CountLinks() {
-	t.Walk(func(_ string, n *Node) error { n.Nlink = 0; return nil })
-	t.Walk(func(_ string, n *Node) error { n.Nlink++; return nil })
+	t.Root.each(func(n *Node) { n.Nlink = 0 })
+	t.Root.each(func(n *Node) { n.Nlink++ })
+}
+
+// each calls f for n and each name below it, in no order.
+func (n *Node) each(f func(*Node)) {
+	f(n)
+	for _, c := range n.children {
+		c.each(f)
+	}
 }

@@ -1,63 +1,190 @@
 // Package uki reads unified kernel images: PE files that carry a kernel, an
-// initrd and a command line in sections of their own.
+// initrd, a command line and an os-release text in sections of their own.
 //
-// Source: UAPI.5 Unified Kernel Image; PE format specification, "Section
-// Table".
+// It reads no more of PE than the section table, and trusts nothing in it: a
+// section that leaves the file is an error, texts are bounded. It does not check
+// signatures.
+//
+// Of several sections with one name the first counts, which is the one of the
+// image's main profile.
+//
+// Sources: UAPI.5 Unified Kernel Image; PE Format, "Section Table (Section
+// Headers)", https://learn.microsoft.com/en-us/windows/win32/debug/pe-format.
 package uki
 
 import (
-	"debug/pe"
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 )
 
-// An Image gives the sections of a unified kernel image.
-type Image struct{ f *pe.File }
+// Sizes and places of the PE headers.
+const (
+	dosHeaderSize     = 64
+	peOffsetAt        = 0x3c // in the DOS header
+	coffHeaderSize    = 20
+	sectionHeaderSize = 40
+	maxHeaderOffset   = 1 << 20
+	maxSections       = 256
+	maxText           = 1 << 20 // of the sections that are read as text
+)
 
-// Open reads the headers. r must stay readable.
+// An Image gives the sections of a unified kernel image.
+type Image struct {
+	r        io.ReaderAt
+	sections []section
+}
+
+// section is one row of the section table.
+type section struct {
+	name   string
+	offset int64
+	size   int64 // what the file holds of the section's virtual size
+}
+
+// Open reads the section table. r must stay readable for as long as the image
+// is used.
 func Open(r io.ReaderAt) (*Image, error) {
-	f, err := pe.NewFile(r)
+	i, err := open(r)
 	if err != nil {
 		return nil, fmt.Errorf("not a unified kernel image: %w", err)
-	}
-	i := &Image{f}
-	if i.section(".linux") == nil {
-		return nil, errors.New("not a unified kernel image: it has no section .linux")
 	}
 	return i, nil
 }
 
-func (i *Image) section(name string) *pe.Section { return i.f.Section(name) }
+func open(r io.ReaderAt) (*Image, error) {
+	dos, err := readAt(r, 0, dosHeaderSize)
+	if err != nil {
+		return nil, err
+	}
+	if dos[0] != 'M' || dos[1] != 'Z' {
+		return nil, errors.New("it does not begin with MZ")
+	}
+	at := int64(binary.LittleEndian.Uint32(dos[peOffsetAt:]))
+	if at > maxHeaderOffset {
+		return nil, fmt.Errorf("PE header at offset %d", at)
+	}
+	head, err := readAt(r, at, 4+coffHeaderSize)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(head[:4], []byte("PE\x00\x00")) {
+		return nil, errors.New("it has no PE signature")
+	}
+	n := int(binary.LittleEndian.Uint16(head[4+2:]))
+	if n > maxSections {
+		return nil, fmt.Errorf("%d sections where %d are allowed", n, maxSections)
+	}
+	optional := int64(binary.LittleEndian.Uint16(head[4+16:]))
+	table, err := readAt(r, at+4+coffHeaderSize+optional, n*sectionHeaderSize)
+	if err != nil {
+		return nil, err
+	}
+	i := &Image{r: r}
+	for ; len(table) > 0; table = table[sectionHeaderSize:] {
+		i.sections = append(i.sections, parseSection(table))
+	}
+	if i.section(".linux") == nil {
+		return nil, errors.New("it has no section .linux")
+	}
+	return i, nil
+}
 
-// Section returns the content of a section, as long as its virtual size says,
-// and nil if there is none.
+func parseSection(b []byte) section {
+	virtual, raw := binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[16:])
+	return section{
+		name:   string(bytes.TrimRight(b[:8], "\x00")),
+		offset: int64(binary.LittleEndian.Uint32(b[20:])),
+		// The raw size is rounded up to the file's alignment.
+		size: int64(min(virtual, raw)),
+	}
+}
+
+func readAt(r io.ReaderAt, offset int64, size int) ([]byte, error) {
+	b := make([]byte, size)
+	if n, err := r.ReadAt(b, offset); n < size {
+		if err == io.EOF {
+			err = fmt.Errorf("it ends before its headers do, at offset %d", offset+int64(n))
+		}
+		return nil, err
+	}
+	return b, nil
+}
+
+func (i *Image) section(name string) *section {
+	for n := range i.sections {
+		if i.sections[n].name == name {
+			return &i.sections[n]
+		}
+	}
+	return nil
+}
+
+// Section returns the content of a section, without what pads it in the file,
+// and nil if there is none. A file that ends too early gives
+// [io.ErrUnexpectedEOF] when it is read.
 func (i *Image) Section(name string) io.Reader {
 	s := i.section(name)
 	if s == nil {
 		return nil
 	}
-	return io.LimitReader(s.Open(), int64(min(s.VirtualSize, s.Size)))
+	return &whole{io.NewSectionReader(i.r, s.offset, s.size), s.size}
 }
 
-// maxText bounds the sections that are read as text.
-const maxText = 1 << 20
-
-func (i *Image) text(name string) (string, error) {
-	r := i.Section(name)
-	if r == nil {
-		return "", nil
+// Size returns the size of a section, 0 if there is none.
+func (i *Image) Size(name string) int64 {
+	if s := i.section(name); s != nil {
+		return s.size
 	}
-	data, err := io.ReadAll(io.LimitReader(r, maxText+1))
-	if err == nil && len(data) > maxText {
-		err = fmt.Errorf("section %s of more than %d bytes", name, maxText)
-	}
-	return strings.TrimRight(string(data), "\x00\n"), err
+	return 0
 }
+
+// whole reads exactly as many bytes as promised.
+type whole struct {
+	r    io.Reader
+	left int64
+}
+
+func (w *whole) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.left -= int64(n)
+	if err == io.EOF && w.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// Linux returns the kernel.
+func (i *Image) Linux() io.Reader { return i.Section(".linux") }
+
+// Initrd returns the initrd, nil if there is none.
+func (i *Image) Initrd() io.Reader { return i.Section(".initrd") }
 
 // Cmdline returns the kernel command line, without what pads it.
 func (i *Image) Cmdline() (string, error) { return i.text(".cmdline") }
 
 // OSRelease returns the os-release text.
 func (i *Image) OSRelease() (string, error) { return i.text(".osrel") }
+
+// Uname returns the kernel's release.
+func (i *Image) Uname() (string, error) { return i.text(".uname") }
+
+// text reads a section that is not there as empty. Trailing NUL bytes and
+// white space are padding.
+func (i *Image) text(name string) (string, error) {
+	size := i.Size(name)
+	if size == 0 {
+		return "", nil
+	}
+	if size > maxText {
+		return "", fmt.Errorf("section %s has %d bytes where %d are allowed", name, size, maxText)
+	}
+	data, err := io.ReadAll(i.Section(name))
+	if err != nil {
+		return "", fmt.Errorf("reading section %s: %w", name, err)
+	}
+	return strings.TrimRight(string(data), "\x00 \t\r\n"), nil
+}

@@ -21,7 +21,7 @@
 // The package links neither the registry code nor net/http; a test in
 // cmd/bootc-initramfs says so.
 //
-// Source: docs/formats/initramfs.md.
+// Source: packaging/README.md says how it is called.
 package initramfs
 
 import (

@@ -6,25 +6,24 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
-	"io/fs"
 	"path"
+	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/format/uki"
-	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
-// Artefacts are the files on the EFI system partition that an entry names.
-// Paths begin with a slash.
+// Artefacts are the files on the partition that an entry names. Paths begin
+// with a slash.
 type Artefacts struct {
 	Linux, Initrd string // a kernel and its initrd
 	UKI           string // or a unified kernel image
 	// Digest is the SHA-256, in hex, of the kernel's bytes followed by the
-	// initrd's.
+	// initrd's. A unified kernel image has the digest of the same kernel and
+	// initrd outside of one.
 	Digest string
 }
 
@@ -34,6 +33,12 @@ type File struct {
 	Size int64
 }
 
+// A Named is a file with its name in a directory.
+type Named struct {
+	Name string
+	File
+}
+
 // A RoomError means that the EFI system partition is too small.
 type RoomError struct{ Free, Needed int64 }
 
@@ -41,132 +46,42 @@ func (e *RoomError) Error() string {
 	return fmt.Sprintf("no room on the ESP: %d MiB free, %d MiB needed", e.Free>>20, (e.Needed+1<<20-1)>>20)
 }
 
-// WriteKernel writes kernel and initrd of a deployment, unless another one has
-// the same: then that one's are shared. On return they are on disk.
+// WriteKernel writes kernel and initrd of a deployment, unless an entry names
+// the same ones: then those are shared. On return they are on disk, under names
+// that no entry had before. It begins with [SystemdBoot.Collect].
 func (l *SystemdBoot) WriteKernel(ctx context.Context, id bootc.ID, kernel, initrd File) (Artefacts, error) {
+	if err := l.Collect(); err != nil {
+		return Artefacts{}, err
+	}
 	digest, err := hashFiles(kernel, initrd)
 	if err != nil {
 		return Artefacts{}, err
 	}
-	if name, err := l.findKernel(digest, kernel.Size, initrd.Size); err != nil || name != "" {
-		return kernelPaths(name, digest), err
-	}
-	name := path.Join(linuxDir, dirPrefix+string(id))
-	if err := l.removeTree(name); err != nil { // a leftover: nothing names it
-		return Artefacts{}, err
-	}
-	if err := l.checkRoom(kernel.Size + initrd.Size); err != nil {
-		return Artefacts{}, err
-	}
-	if err := l.esp.MkdirAll(name, 0o755); err != nil {
-		return Artefacts{}, err
-	}
-	for file, f := range map[string]File{"vmlinuz": kernel, "initrd": initrd} {
-		if err := l.copy(ctx, path.Join(name, file), f); err != nil {
-			return Artefacts{}, errors.Join(err, l.removeTree(name))
-		}
-	}
-	return kernelPaths(name, digest), dir.SyncFS(l.esp)
-}
-
-func kernelPaths(name, digest string) Artefacts {
-	return Artefacts{Linux: "/" + name + "/vmlinuz", Initrd: "/" + name + "/initrd", Digest: digest}
-}
-
-// WriteUKI writes the unified kernel image of a deployment.
-func (l *SystemdBoot) WriteUKI(ctx context.Context, id bootc.ID, image File) (Artefacts, error) {
-	r, err := image.Open()
+	name, err := l.findKernel(digest, kernel.Size, initrd.Size)
 	if err != nil {
 		return Artefacts{}, err
 	}
-	defer r.Close()
-	at, ok := r.(io.ReaderAt)
-	if !ok {
-		return Artefacts{}, errors.New("internal error: a unified kernel image that cannot be read at random")
-	}
-	u, err := uki.Open(at)
-	if err != nil {
-		return Artefacts{}, err
-	}
-	h := sha256.New()
-	for _, name := range []string{".linux", ".initrd"} {
-		if s := u.Section(name); s != nil {
-			if _, err := io.Copy(h, s); err != nil {
-				return Artefacts{}, err
-			}
-		}
-	}
-	name := path.Join(ukiDir, dirPrefix+string(id)+".efi")
-	a := Artefacts{UKI: "/" + name, Digest: hex.EncodeToString(h.Sum(nil))}
-	if l.hasFile(name, image) {
-		return a, nil
-	}
-	if err := l.removeTree(name); err != nil {
-		return Artefacts{}, err
-	}
-	if err := l.checkRoom(image.Size); err != nil {
-		return Artefacts{}, err
-	}
-	if err := l.esp.MkdirAll(ukiDir, 0o755); err != nil {
-		return Artefacts{}, err
-	}
-	if err := l.copy(ctx, name, image); err != nil {
-		return Artefacts{}, errors.Join(err, l.removeTree(name))
-	}
-	return a, dir.SyncFS(l.esp)
-}
-
-// hasFile compares a file with what is to be written.
-func (l *SystemdBoot) hasFile(name string, want File) bool {
-	st, err := l.esp.Stat(name)
-	if err != nil || st.Size() != want.Size {
-		return false
-	}
-	have, err := hashFiles(l.file(name, want.Size))
-	if err != nil {
-		return false
-	}
-	wanted, err := hashFiles(want)
-	return err == nil && have == wanted
-}
-
-func (l *SystemdBoot) file(name string, size int64) File {
-	return File{Open: func() (io.ReadCloser, error) { return l.esp.Open(name) }, Size: size}
-}
-
-func hashFiles(files ...File) (string, error) {
-	h := sha256.New()
-	for _, f := range files {
-		r, err := f.Open()
+	if name == "" {
+		name, err = l.writeDir(ctx, linuxDir, dirPrefix+string(id), "", []Named{{"vmlinuz", kernel}, {"initrd", initrd}})
 		if err != nil {
-			return "", err
-		}
-		n, err := io.Copy(h, r)
-		r.Close()
-		if err != nil {
-			return "", err
-		}
-		if n != f.Size {
-			return "", fmt.Errorf("%d bytes read where %d were expected", n, f.Size)
+			return Artefacts{}, err
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return Artefacts{Linux: "/" + name + "/vmlinuz", Initrd: "/" + name + "/initrd", Digest: digest}, nil
 }
 
-// findKernel finds a directory with the same kernel and initrd.
+// findKernel finds a directory with the same kernel and initrd among those that
+// entries name: they are complete, others may not be.
 func (l *SystemdBoot) findKernel(digest string, kernel, initrd int64) (string, error) {
-	entries, err := fs.ReadDir(l.esp.FS(), linuxDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
+	named, err := l.named()
 	if err != nil {
 		return "", err
 	}
-	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), dirPrefix) {
+	for _, e := range l.artefacts(linuxDir) {
+		name := path.Join(linuxDir, e.Name())
+		if !e.IsDir() || !mentions(named, e.Name()) {
 			continue
 		}
-		name := path.Join(linuxDir, e.Name())
 		got, err := hashFiles(l.file(name+"/vmlinuz", kernel), l.file(name+"/initrd", initrd))
 		if err == nil && got == digest {
 			return name, nil
@@ -175,81 +90,231 @@ func (l *SystemdBoot) findKernel(digest string, kernel, initrd int64) (string, e
 	return "", nil
 }
 
-// slack is left free on the partition, for directories and entries.
-const slack = 1 << 20
-
-func (l *SystemdBoot) checkRoom(size int64) error {
-	f, err := l.esp.Open(".")
+// WriteUKI writes the unified kernel image of a deployment and its addons,
+// unless they are there and an entry names them. On return they are on disk. It
+// begins with [SystemdBoot.Collect].
+func (l *SystemdBoot) WriteUKI(ctx context.Context, id bootc.ID, image File, addons ...Named) (Artefacts, error) {
+	if err := l.Collect(); err != nil {
+		return Artefacts{}, err
+	}
+	digest, err := ukiDigest(image)
 	if err != nil {
+		return Artefacts{}, err
+	}
+	for _, a := range addons {
+		if !strings.HasSuffix(a.Name, addonTail) || strings.ContainsAny(a.Name, `/\`) {
+			return Artefacts{}, fmt.Errorf("%q is not the name of an addon (want *%s)", a.Name, addonTail)
+		}
+	}
+	name, err := l.freeName(ukiDir, dirPrefix+string(id), ukiSuffix)
+	if err != nil {
+		return Artefacts{}, err
+	}
+	// After Collect, what has the name is in use.
+	plain := path.Join(ukiDir, dirPrefix+string(id)+ukiSuffix)
+	if name != plain && l.hasUKI(plain, image, addons) {
+		return Artefacts{UKI: "/" + plain, Digest: digest}, nil
+	}
+	if err := l.writeUKI(ctx, name, image, addons); err != nil {
+		return Artefacts{}, err
+	}
+	return Artefacts{UKI: "/" + name, Digest: digest}, nil
+}
+
+func (l *SystemdBoot) writeUKI(ctx context.Context, name string, image File, addons []Named) error {
+	if err := l.checkRoom(append([]Named{{"", image}}, addons...)); err != nil {
 		return err
 	}
-	defer f.Close()
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+	if err := l.mkdirAll(path.Dir(name)); err != nil {
 		return err
 	}
-	if free := int64(st.Bavail) * st.Bsize; free < size+slack {
-		return &RoomError{free, size + slack}
+	if len(addons) > 0 {
+		dir, base := path.Split(name + extraDir)
+		if _, err := l.writeDir(ctx, path.Clean(dir), strings.TrimSuffix(base, extraDir), extraDir, addons); err != nil {
+			return err
+		}
+	}
+	err := l.copy(ctx, name, image)
+	if err == nil {
+		err = l.v.Flush()
+	}
+	if err != nil {
+		// No entry names it.
+		return errors.Join(err, l.Collect())
 	}
 	return nil
 }
 
+// hasUKI reports whether an image is there with the same content and addons.
+func (l *SystemdBoot) hasUKI(name string, image File, addons []Named) bool {
+	have, err := l.sizes(name + extraDir)
+	if len(addons) != len(have) || len(addons) > 0 && err != nil {
+		return false
+	}
+	for _, a := range addons {
+		if !l.hasFile(path.Join(name+extraDir, a.Name), a.File) {
+			return false
+		}
+	}
+	return l.hasFile(name, image)
+}
+
+func (l *SystemdBoot) hasFile(name string, want File) bool {
+	have, err := hashFiles(l.file(name, want.Size))
+	if err != nil {
+		return false
+	}
+	wanted, err := hashFiles(want)
+	return err == nil && have == wanted
+}
+
+// ukiDigest hashes the kernel and the initrd in a unified kernel image.
+func ukiDigest(image File) (string, error) {
+	r, err := image.Open()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	at, ok := r.(io.ReaderAt)
+	if !ok {
+		return "", errors.New("internal error: a unified kernel image that cannot be read at random")
+	}
+	u, err := uki.Open(at)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, s := range []io.Reader{u.Linux(), u.Initrd()} {
+		if s == nil {
+			continue
+		}
+		if _, err := io.Copy(h, s); err != nil {
+			return "", fmt.Errorf("reading the unified kernel image: %w", err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// freeName returns the first of BASE+TAIL, BASE.1+TAIL, … that is not there. A
+// name that Collect leaves is in use, or leads nowhere and must not be touched.
+func (l *SystemdBoot) freeName(dir, base, tail string) (string, error) {
+	for n := 0; ; n++ {
+		name := path.Join(dir, base+tail)
+		if n > 0 {
+			name = path.Join(dir, base+"."+strconv.Itoa(n)+tail)
+		}
+		present, err := l.present(name)
+		if err == nil && !present && tail == ukiSuffix {
+			present, err = l.present(name + extraDir)
+		}
+		if err != nil || !present {
+			return name, err
+		}
+	}
+}
+
+// writeDir writes files to a new directory of parent and returns its name. They
+// are on disk on return; after an error they are gone.
+func (l *SystemdBoot) writeDir(ctx context.Context, parent, base, tail string, files []Named) (string, error) {
+	if err := l.checkRoom(files); err != nil {
+		return "", err
+	}
+	if err := l.mkdirAll(parent); err != nil {
+		return "", err
+	}
+	name, err := l.freeName(parent, base, tail)
+	if err != nil {
+		return "", err
+	}
+	if err := l.mkdir(name); err != nil {
+		return "", err
+	}
+	for _, f := range files {
+		if err := l.copy(ctx, path.Join(name, f.Name), f.File); err != nil {
+			return "", errors.Join(err, l.removeTree(name))
+		}
+	}
+	return name, l.v.Flush()
+}
+
+// slack is left free on the partition, for directories and entries, in units in
+// which space is given out.
+const slack = 64
+
+func (l *SystemdBoot) checkRoom(files []Named) error {
+	free, unit, err := l.v.Room()
+	if err != nil {
+		return err
+	}
+	needed := slack * unit
+	for _, f := range files {
+		needed += (f.Size + unit - 1) / unit * unit
+	}
+	if free < needed {
+		return &RoomError{free, needed}
+	}
+	return nil
+}
+
+// copy writes a file that does not exist. It is not flushed.
 func (l *SystemdBoot) copy(ctx context.Context, name string, from File) error {
 	r, err := from.Open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	f, err := l.esp.Create(name)
+	w, err := l.v.Create(name)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(f, r)
+	n, err := io.Copy(w, &interruptible{ctx, io.LimitReader(r, from.Size+1)})
 	if err == nil && n != from.Size {
-		err = fmt.Errorf("writing %s: %d bytes where %d were expected", name, n, from.Size)
+		err = fmt.Errorf("source has %d bytes or more where %d were expected", n, from.Size)
 	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-// Collect removes the kernels that no entry names, neither of the loader nor
-// staged. What is not ours is left alone.
-func (l *SystemdBoot) Collect() error {
-	named := map[string]bool{}
-	for _, read := range []func() ([]Entry, error){l.Entries, l.StagedEntries} {
-		entries, err := read()
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			for _, p := range e.paths() {
-				named[strings.ToLower(p)] = true
-				named[strings.ToLower(path.Dir(p))] = true
-			}
-		}
-	}
-	for _, d := range []string{linuxDir, ukiDir} {
-		entries, err := fs.ReadDir(l.esp.FS(), d)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			name := path.Join(d, e.Name())
-			base := strings.TrimSuffix(name, ".extra.d") // addons go with their image
-			if strings.HasPrefix(e.Name(), dirPrefix) && !named[strings.ToLower(base)] {
-				if err := l.removeTree(name); err != nil {
-					return err
-				}
-			}
-		}
+	if err := errors.Join(err, w.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
 	}
 	return nil
+}
+
+// interruptible ends with its context.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.r.Read(p)
+}
+
+// file is a file of the volume.
+func (l *SystemdBoot) file(name string, size int64) File {
+	return File{Open: func() (io.ReadCloser, error) { return l.v.Open(name) }, Size: size}
+}
+
+// hashFiles hashes files one after the other.
+func hashFiles(files ...File) (string, error) {
+	h := sha256.New()
+	for _, f := range files {
+		if err := hashFile(h, f); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func hashFile(h hash.Hash, f File) error {
+	r, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	n, err := io.Copy(h, io.LimitReader(r, f.Size+1))
+	if err == nil && n != f.Size {
+		err = fmt.Errorf("source has %d bytes or more where %d were expected", n, f.Size)
+	}
+	return err
 }

@@ -2,21 +2,28 @@
 // decides their order. The boot loader is systemd-boot.
 //
 // It knows deployments only by their ID and never decides which one to keep:
-// what an entry names is kept.
+// what an entry names is kept. Which update is staged is the caller's to know;
+// loader/entries.staged alone says nothing.
 //
-// Invariants (the argument is in docs/formats/boot-entries.md):
+// The partition is FAT, which has no journal. Between two flushes the writes of
+// any operation reach the disk in any order, or not at all. The argument that
+// every cut leaves the old entries or the new ones is in
+// docs/formats/boot-entries.md; its rules are the invariants of this package:
+//
 //   - an entry is written after what it names is on disk;
-//   - loader/entries changes in one step, by an exchange with a directory that
-//     is complete and flushed;
-//   - a directory of entries whose content equals another's may be that other
-//     one under a second name and is never removed;
-//   - files under their final name are never taken for complete: contents are
-//     compared.
+//   - loader/entries changes only by one exchange with loader/entries.next,
+//     which is complete and on disk before;
+//   - nothing else is renamed, and no file is written twice;
+//   - what an earlier cut has left is removed before anything is written;
+//   - a name is removed and the removal is on disk before the clusters that it
+//     leads to become free;
+//   - a directory that may be a second name of another is never removed.
 package boot
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -26,93 +33,136 @@ import (
 	"github.com/bootc-go/bootc/internal/format/bls"
 	"github.com/bootc-go/bootc/internal/format/cmdline"
 	"github.com/bootc-go/bootc/internal/format/uki"
-	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
+// The names on the partition.
 const (
+	loaderDir  = "loader"
 	entriesDir = "loader/entries"
 	stagedDir  = "loader/entries.staged"
+	nextDir    = "loader/entries.next"
+	tornPrefix = "entries.torn-"
+
 	linuxDir   = "EFI/Linux"
-	dirPrefix  = "bootc_composefs-"
 	ukiDir     = "EFI/Linux/bootc"
+	dirPrefix  = "bootc_composefs-"
+	ukiSuffix  = ".efi"
+	extraDir   = ".extra.d"
+	addonTail  = ".addon.efi"
+	namePrefix = "bootc_" // of the entries that are ours
 )
 
-// SystemdBoot is the boot loader on an EFI system partition.
-type SystemdBoot struct{ esp *os.Root }
+// maxEntry bounds the size of an entry that is read.
+const maxEntry = 1 << 20
 
-// New returns the boot loader of a mounted EFI system partition.
-func New(esp *os.Root) *SystemdBoot { return &SystemdBoot{esp} }
+// SystemdBoot is systemd-boot on an EFI system partition. It is not safe for
+// concurrent use: its caller holds the machine's lock.
+type SystemdBoot struct{ v Volume }
+
+// New returns the boot loader of a mounted EFI system partition. Nothing is
+// read.
+func New(esp *os.Root) *SystemdBoot { return On(rootVolume{esp}) }
+
+// On returns the boot loader of a volume.
+func On(v Volume) *SystemdBoot { return &SystemdBoot{v} }
 
 // An Entry is a boot entry of a deployment, or a foreign one.
 type Entry struct {
 	bls.Entry
-	// ID is the deployment that it boots; "" for a foreign entry.
+	// ID is the deployment that it boots; "" for an entry that boots none.
 	ID bootc.ID
 	// Cmdline is the kernel command line: the entry's options, or what the
 	// unified kernel image carries.
 	Cmdline string
+
+	raw []byte // the file as it is
 }
 
 // Options returns the options line, "" for a unified kernel image.
 func (e *Entry) Options() string { return e.Get("options") }
 
-// paths lists the files that the entry names.
+// ours reports whether the entry is this package's to rename and drop. Every
+// other one is foreign: it is kept byte for byte.
+func (e *Entry) ours() bool {
+	return strings.HasPrefix(strings.ToLower(e.Name.Base), namePrefix)
+}
+
+// paths lists the files that the entry boots, without a leading slash.
 func (e *Entry) paths() []string {
 	var all []string
 	for _, key := range []string{"linux", "initrd", "efi", "uki"} {
-		if v := e.Get(key); v != "" {
-			all = append(all, strings.TrimPrefix(path.Clean("/"+v), "/"))
+		for _, v := range e.All(key) {
+			all = append(all, cleanPath(v))
 		}
 	}
 	return all
 }
 
-// Entries lists the boot entries in the order in which the loader tries them.
+func cleanPath(p string) string {
+	return strings.TrimPrefix(path.Clean("/"+strings.ReplaceAll(p, `\`, "/")), "/")
+}
+
+// Entries lists the boot entries, foreign ones too, in the order in which the
+// loader tries them.
 func (l *SystemdBoot) Entries() ([]Entry, error) { return l.read(entriesDir) }
 
 // StagedEntries lists the entries that the next switch brings, in their order;
-// none if nothing is staged.
+// none if there are none.
 func (l *SystemdBoot) StagedEntries() ([]Entry, error) {
-	all, err := l.read(stagedDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return all, err
-}
-
-func (l *SystemdBoot) read(name string) ([]Entry, error) {
-	files, err := fs.ReadDir(l.esp.FS(), name)
+	dirs, err := l.sets(stagedDir)
 	if err != nil {
 		return nil, err
 	}
-	var raw []bls.Entry
+	for _, dir := range dirs {
+		if _, err := l.v.ReadDir(dir); err != nil || l.maybeSame(dir, entriesDir) {
+			continue // it leads nowhere, or to the loader's own entries
+		}
+		if all, err := l.read(dir); err != nil || len(all) > 0 {
+			return all, err
+		}
+	}
+	return nil, nil
+}
+
+// read lists the entries in a directory, none if it does not exist. What is
+// not an entry to systemd-boot is left out.
+func (l *SystemdBoot) read(dir string) ([]Entry, error) {
+	files, err := l.v.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []Entry
 	for _, f := range files {
 		if _, err := bls.ParseName(f.Name()); err != nil || !f.Type().IsRegular() {
 			continue
 		}
-		data, err := l.esp.ReadFile(path.Join(name, f.Name()))
+		data, err := l.readFile(path.Join(dir, f.Name()), maxEntry)
 		if err != nil {
 			return nil, fmt.Errorf("reading boot entry %s: %w", f.Name(), err)
 		}
-		e, err := bls.Parse(f.Name(), data)
+		raw, err := bls.Parse(f.Name(), data)
 		if err != nil {
 			return nil, err
 		}
-		raw = append(raw, e)
+		all = append(all, l.identify(raw, data))
 	}
-	bls.Sort(raw)
-	all := make([]Entry, 0, len(raw))
-	for _, e := range raw {
-		all = append(all, l.identify(e))
-	}
+	sortEntries(all)
 	return all, nil
 }
 
-// identify finds out which deployment an entry boots.
-func (l *SystemdBoot) identify(raw bls.Entry) Entry {
-	e := Entry{Entry: raw, Cmdline: raw.Get("options")}
-	if e.Cmdline == "" {
-		e.Cmdline = l.embedded(e.paths())
+// identify finds out which deployment an entry boots. What a unified kernel
+// image carries wins over the options of its entry.
+func (l *SystemdBoot) identify(raw bls.Entry, data []byte) Entry {
+	e := Entry{Entry: raw, Cmdline: raw.Get("options"), raw: data}
+	for _, key := range []string{"efi", "uki"} {
+		if p := raw.Get(key); p != "" {
+			if text := l.embedded(cleanPath(p)); text != "" {
+				e.Cmdline = text
+			}
+		}
 	}
 	if i, err := cmdline.Composefs(e.Cmdline); err == nil {
 		e.ID = i.ID
@@ -120,46 +170,38 @@ func (l *SystemdBoot) identify(raw bls.Entry) Entry {
 	return e
 }
 
-// embedded reads the command line of a unified kernel image.
-func (l *SystemdBoot) embedded(paths []string) string {
-	for _, p := range paths {
-		f, err := l.esp.Open(p)
-		if err != nil {
-			continue
-		}
-		defer f.Close()
-		if i, err := uki.Open(f); err == nil {
-			if text, err := i.Cmdline(); err == nil {
-				return text
-			}
-		}
-	}
-	return ""
-}
-
-// write makes a directory of entries that nothing uses yet. It is on disk on
-// return.
-func (l *SystemdBoot) write(name string, entries []bls.Entry) error {
-	if err := l.esp.MkdirAll(name, 0o755); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := l.writeFile(path.Join(name, e.Name.String()), e.Bytes()); err != nil {
-			return err
-		}
-	}
-	return dir.SyncFS(l.esp)
-}
-
-// writeFile writes a file under a name that nothing uses yet, and flushes it.
-func (l *SystemdBoot) writeFile(name string, data []byte) error {
-	f, err := l.esp.Create(name)
+// embedded reads the command line of a unified kernel image, "" if the file is
+// none.
+func (l *SystemdBoot) embedded(name string) string {
+	f, err := l.v.Open(name)
 	if err != nil {
-		return err
+		return ""
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
+	defer f.Close()
+	at, ok := f.(io.ReaderAt)
+	if !ok {
+		return ""
 	}
-	return errors.Join(err, f.Close())
+	i, err := uki.Open(at)
+	if err != nil {
+		return ""
+	}
+	text, err := i.Cmdline()
+	if err != nil {
+		return ""
+	}
+	return text
+}
+
+func (l *SystemdBoot) readFile(name string, limit int64) ([]byte, error) {
+	f, err := l.v.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("more than %d bytes", limit)
+	}
+	return data, err
 }

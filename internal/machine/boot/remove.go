@@ -4,128 +4,215 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
 	"path"
+	"strconv"
 	"strings"
-
-	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
-// removeSet removes a directory of entries in loader. One whose content equals
-// that of another directory of entries may be a second name of it, left by a
-// torn exchange: it is set aside under a name of its own and never touched
-// again.
-func (l *SystemdBoot) removeSet(name string) error {
-	files, err := l.contents(path.Join("loader", name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+// removeSets removes the directories of entries with a name that writeSet gives
+// to base.
+func (l *SystemdBoot) removeSets(base string) error {
+	dirs, err := l.sets(base)
 	if err != nil {
 		return err
 	}
-	siblings, err := fs.ReadDir(l.esp.FS(), "loader")
-	if err != nil {
-		return err
-	}
-	aside := 0
-	for _, s := range siblings {
-		if !s.IsDir() || s.Name() == name || !strings.HasPrefix(s.Name(), "entries") {
-			continue
-		}
-		if strings.HasPrefix(s.Name(), "entries.torn-") {
-			aside++
-		}
-		other, err := l.contents(path.Join("loader", s.Name()))
-		if err != nil {
+	for _, dir := range dirs {
+		if err := l.removeSet(dir); err != nil {
 			return err
 		}
-		if len(files) > 0 && same(files, other) {
-			return l.setAside(name, len(siblings))
-		}
 	}
-	return l.removeTree(path.Join("loader", name))
+	return nil
 }
 
-func (l *SystemdBoot) setAside(name string, start int) error {
-	for n := start; ; n++ {
-		aside := fmt.Sprintf("loader/entries.torn-%d", n)
-		if _, err := l.esp.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
-			if err := l.esp.Rename(path.Join("loader", name), aside); err != nil {
-				return err
-			}
-			return dir.SyncFS(l.esp)
-		}
+// removeSet removes a directory of entries in loader. One that may be a second
+// name of another directory of entries, left by a torn exchange or rename, is
+// set aside and never touched again: to remove it would be to remove the other.
+//
+// A name that leads nowhere can be neither removed nor renamed. It is left to
+// fsck.
+func (l *SystemdBoot) removeSet(dir string) error {
+	if _, err := l.v.ReadDir(dir); err != nil {
+		return nil
 	}
-}
-
-func (l *SystemdBoot) contents(name string) (map[string][]byte, error) {
-	entries, err := fs.ReadDir(l.esp.FS(), name)
+	safe, err := l.safeToRemove(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	all := map[string][]byte{}
-	for _, e := range entries {
-		data := []byte(nil)
-		if e.Type().IsRegular() {
-			if data, err = l.esp.ReadFile(path.Join(name, e.Name())); err != nil {
-				return nil, err
-			}
-		}
-		all[e.Name()] = data
+	if !safe {
+		return l.setAside(dir)
 	}
-	return all, nil
+	return l.removeTree(dir)
 }
 
-func same(a, b map[string][]byte) bool {
-	if len(a) != len(b) {
+// safeToRemove reports whether a directory of entries is surely no other
+// directory of entries.
+func (l *SystemdBoot) safeToRemove(dir string) (bool, error) {
+	if !l.holdsOnly(dir, func(e fs.DirEntry) bool {
+		return e.Type().IsRegular() && strings.HasSuffix(strings.ToLower(e.Name()), ".conf")
+	}) {
+		return false, nil // not readable, or not made by us
+	}
+	siblings, err := l.v.ReadDir(loaderDir)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range siblings {
+		name := path.Join(loaderDir, s.Name())
+		if s.IsDir() && strings.HasPrefix(s.Name(), "entries") && name != dir && l.maybeSame(dir, name) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// holdsOnly reports whether a directory can be read and every name in it is as
+// ok wants it. The cluster of a directory that a cut has left may hold anything.
+func (l *SystemdBoot) holdsOnly(dir string, ok func(fs.DirEntry) bool) bool {
+	files, err := l.v.ReadDir(dir)
+	if err != nil {
 		return false
 	}
-	for name, data := range a {
-		other, ok := b[name]
-		if !ok || !bytes.Equal(data, other) {
+	for _, f := range files {
+		if !ok(f) {
 			return false
 		}
 	}
 	return true
 }
 
-// removeTree removes a directory and its files. FAT has no journal, so names
-// go first: each file is held open until a flush has put the removal of its
-// name on disk, and only then its clusters become free. So no name is ever
-// left that leads to clusters which may be used again.
-func (l *SystemdBoot) removeTree(name string) error {
-	var held []*os.File
-	defer func() {
+// maybeSame reports whether two directories may be one under two names: they
+// list the same names and sizes and, as far as they can be read, the same
+// contents. A directory that can be read is none that cannot.
+func (l *SystemdBoot) maybeSame(a, b string) bool {
+	x, err := l.sizes(a)
+	if err != nil {
+		return false
+	}
+	y, err := l.sizes(b)
+	if err != nil || len(x) != len(y) {
+		return false
+	}
+	for name, size := range x {
+		if other, ok := y[name]; !ok || other != size {
+			return false
+		}
+	}
+	for name := range x {
+		if !l.maybeSameFile(path.Join(a, name), path.Join(b, name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// sizes lists a directory: the size of each file, -1 for a directory.
+func (l *SystemdBoot) sizes(dir string) (map[string]int64, error) {
+	files, err := l.v.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]int64{}
+	for _, f := range files {
+		all[f.Name()] = -1
+		if f.IsDir() {
+			continue
+		}
+		st, err := f.Info()
+		if err != nil {
+			return nil, err
+		}
+		all[f.Name()] = st.Size()
+	}
+	return all, nil
+}
+
+// maybeSameFile reports whether two files have the same content, or whether
+// that cannot be found out.
+func (l *SystemdBoot) maybeSameFile(a, b string) bool {
+	x, err := l.v.Open(a)
+	if err != nil {
+		return true
+	}
+	defer x.Close()
+	y, err := l.v.Open(b)
+	if err != nil {
+		return true
+	}
+	defer y.Close()
+	p, q := make([]byte, 1<<16), make([]byte, 1<<16)
+	for {
+		n, errX := io.ReadFull(x, p)
+		m, errY := io.ReadFull(y, q)
+		if broken(errX) || broken(errY) {
+			return true
+		}
+		if !bytes.Equal(p[:n], q[:m]) {
+			return false
+		}
+		if errX != nil || errY != nil {
+			return true
+		}
+	}
+}
+
+func broken(err error) bool {
+	return err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// setAside gives a directory a name under which nothing looks at it.
+func (l *SystemdBoot) setAside(dir string) error {
+	for n := 1; ; n++ {
+		aside := path.Join(loaderDir, tornPrefix+strconv.Itoa(n))
+		present, err := l.present(aside)
+		if err != nil {
+			return err
+		}
+		if present {
+			continue
+		}
+		if err := l.v.Rename(dir, aside); err != nil {
+			return fmt.Errorf("setting %s aside: %w", dir, err)
+		}
+		return l.v.Flush()
+	}
+}
+
+// removeTree removes a file, or a directory with the files in it. Each is held
+// open until the removal of its name is on disk; only then its clusters become
+// free, and only when that is on disk they may be used again. So no name is
+// ever left that leads to clusters of something else.
+func (l *SystemdBoot) removeTree(name string) (err error) {
+	var held []fs.File
+	release := func() {
 		for _, f := range held {
 			f.Close()
 		}
-	}()
-	hold := func(p string) error {
-		f, err := l.esp.Open(p)
-		if err == nil {
-			held = append(held, f)
-		}
-		return err
+		held = nil
 	}
-	var names []string
-	err := fs.WalkDir(l.esp.FS(), name, func(p string, _ fs.DirEntry, err error) error {
-		names = append(names, p)
-		return err
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for i := len(names) - 1; i >= 0; i-- {
-		if err := hold(names[i]); err != nil {
+	defer release()
+	remove := func(name string) error {
+		f, err := l.v.Open(name)
+		if err != nil {
 			return err
 		}
-		if err := l.esp.Remove(names[i]); err != nil {
-			return err
+		held = append(held, f)
+		return l.v.Remove(name)
+	}
+	if files, err := l.v.ReadDir(name); err == nil {
+		for _, f := range files {
+			if err := remove(path.Join(name, f.Name())); err != nil {
+				return err
+			}
 		}
 	}
-	return dir.SyncFS(l.esp)
+	if err := remove(name); err != nil {
+		return err
+	}
+	if err := l.v.Flush(); err != nil {
+		return err
+	}
+	release()
+	return l.v.Flush()
 }

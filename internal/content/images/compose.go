@@ -1,0 +1,174 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/format/erofs"
+	"github.com/bootc-go/bootc/internal/format/layer"
+	"github.com/bootc-go/bootc/internal/format/tree"
+	"github.com/bootc-go/bootc/internal/format/verity"
+	"github.com/bootc-go/bootc/internal/linux/dir"
+)
+
+// The names of the EROFS images in a config's stream.
+const (
+	plainImage = "composefs.image.v1"
+	bootImage  = "composefs.image.boot.v1"
+)
+
+// Compose writes the EROFS images of an image, the plain one and the one that
+// boots, and returns the ID of the latter. All that it needs is on disk on
+// return. The image's tree is not changed.
+//
+// An image with an SELinux policy is a [*layer.PolicyError].
+func (r *Repository) Compose(ctx context.Context, i *Image) (bootc.ID, error) {
+	if err := r.writable(); err != nil {
+		return "", err
+	}
+	plain, err := r.writeImage(i.Tree)
+	if err != nil {
+		return "", fmt.Errorf("writing the plain image: %w", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return "", context.Cause(ctx)
+	}
+	boot, err := r.writeBootImage(i.Tree)
+	if err != nil {
+		return "", err
+	}
+	if err := r.flush(); err != nil {
+		return "", err
+	}
+	for _, d := range []verity.Digest{plain, boot} {
+		if err := r.link(imagesDir+"/"+d.String(), d); err != nil {
+			return "", err
+		}
+	}
+	i.named = map[string]verity.Digest{plainImage: plain, bootImage: boot}
+	if err := r.writeHead(i, i.named); err != nil {
+		return "", err
+	}
+	return bootc.ID(boot.String()), r.flush()
+}
+
+// writeBootImage writes the image of the tree after the boot transform. The
+// transform works on a copy of what it changes, except that it counts links.
+func (r *Repository) writeBootImage(t *tree.Tree) (verity.Digest, error) {
+	defer t.CountLinks()
+	bootable := bootTree(t)
+	if err := layer.Boot(bootable, r.ReadFile); err != nil {
+		return verity.Digest{}, err
+	}
+	d, err := r.writeImage(bootable)
+	if err != nil {
+		err = fmt.Errorf("writing the boot image: %w", err)
+	}
+	return d, err
+}
+
+// bootTree copies what the boot transform changes: the root and its entries
+// boot and sysroot.
+func bootTree(t *tree.Tree) *tree.Tree {
+	root := shallow(t.Root)
+	for _, name := range []string{"boot", "sysroot"} {
+		if n := root.Child(name); n != nil && n.IsDir() {
+			root.SetChild(name, shallow(n))
+		}
+	}
+	return &tree.Tree{Root: root}
+}
+
+// shallow copies a directory; its entries are those of the original.
+func shallow(n *tree.Node) *tree.Node {
+	c := *n
+	c.RemoveChildren()
+	for _, name := range n.Names() {
+		c.SetChild(name, n.Child(name))
+	}
+	return &c
+}
+
+func (r *Repository) writeImage(t *tree.Tree) (verity.Digest, error) {
+	return r.put(func(w io.Writer) error { return erofs.Write(w, t, erofs.Options{}) })
+}
+
+// OpenImage opens an EROFS image that has a link in images. Its content is that
+// of the ID: the kernel vouches for it, or, where the repository is not secure,
+// it is hashed. One that is not there is [ErrNotFound].
+func (r *Repository) OpenImage(id bootc.ID) (*os.File, error) {
+	want, err := verity.ParseDigest(string(id))
+	if err != nil {
+		return nil, err
+	}
+	f, err := r.root.Open(imagesDir + "/" + want.String())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("EROFS image %s: %w", id.Short(), ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := r.check(f, want); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("EROFS image %s: %w", id.Short(), err)
+	}
+	return f, nil
+}
+
+// ReadImage reads the file tree of an EROFS image.
+func (r *Repository) ReadImage(id bootc.ID) (*tree.Tree, error) {
+	f, err := r.OpenImage(id)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	t, err := erofs.Read(f, st.Size())
+	if err != nil {
+		return nil, fmt.Errorf("EROFS image %s: %w", id.Short(), err)
+	}
+	return t, nil
+}
+
+// RemoveImage removes the link to an EROFS image; one that is not there is no
+// error. The object stays until garbage is collected.
+func (r *Repository) RemoveImage(id bootc.ID) error {
+	if err := r.writable(); err != nil {
+		return err
+	}
+	want, err := verity.ParseDigest(string(id))
+	if err != nil {
+		return err
+	}
+	err = r.root.Remove(imagesDir + "/" + want.String())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return dir.SyncDir(r.root, imagesDir)
+}
+
+// Images lists the EROFS images that have a link.
+func (r *Repository) Images() ([]bootc.ID, error) {
+	entries, err := fs.ReadDir(r.root.FS(), imagesDir)
+	if err != nil {
+		return nil, err
+	}
+	var all []bootc.ID
+	for _, e := range entries {
+		if d, err := verity.ParseDigest(e.Name()); err == nil && d.String() == e.Name() {
+			all = append(all, bootc.ID(e.Name()))
+		}
+	}
+	return all, nil
+}

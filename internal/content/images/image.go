@@ -1,0 +1,170 @@
+package images
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/format/layer"
+	"github.com/bootc-go/bootc/internal/format/splitstream"
+	"github.com/bootc-go/bootc/internal/format/tree"
+	"github.com/bootc-go/bootc/internal/format/verity"
+)
+
+// An Image is an OCI image in the repository.
+type Image struct {
+	Manifest    bootc.Digest
+	RawManifest []byte
+	Config      ocispec.Image
+	// Tree is the image's file tree after the plain transform.
+	Tree *tree.Tree
+
+	manifest  *Manifest
+	rawConfig []byte
+	layers    []verity.Digest // the layers' streams, in order
+	named     map[string]verity.Digest
+}
+
+// RawConfig returns the exact bytes of the config.
+func (i *Image) RawConfig() []byte { return i.rawConfig }
+
+// Layers lists the layers as the manifest has them.
+func (i *Image) Layers() []Blob {
+	var all []Blob
+	for _, l := range i.manifest.Layers {
+		all = append(all, Blob{bootc.Digest(l.Digest), l.Size})
+	}
+	return all
+}
+
+// Version returns the version that the image gives itself, "" if none.
+func (i *Image) Version() string { return i.info().Version }
+
+// Info is what people want to know of an image.
+type Info struct {
+	Manifest     bootc.Digest
+	Version      string // "" if the image does not say
+	Created      *time.Time
+	Architecture string
+	Labels       map[string]string
+	// ID is the deployment that was composed from the image, "" if none was.
+	ID bootc.ID
+}
+
+func (i *Image) info() *Info {
+	const key = "org.opencontainers.image.version"
+	v := i.manifest.Annotations[key]
+	if v == "" {
+		v = i.Config.Config.Labels[key]
+	}
+	if v == "" {
+		v = i.Config.Config.Labels["version"]
+	}
+	info := &Info{
+		Manifest: i.Manifest, Version: v, Created: i.Config.Created,
+		Architecture: i.Config.Architecture, Labels: i.Config.Config.Labels,
+	}
+	if d, ok := i.named[bootImage]; ok {
+		info.ID = bootc.ID(d.String())
+	}
+	return info
+}
+
+// Info reads what people want to know, without the layers. An image that is
+// not there is [ErrNotFound].
+func (r *Repository) Info(manifest bootc.Digest) (*Info, error) {
+	i, err := r.readHead(manifest)
+	if err != nil {
+		return nil, err
+	}
+	return i.info(), nil
+}
+
+// FindByID finds the image that a deployment was composed from; tagged ones
+// come first. If there is none the error is [ErrNotFound].
+func (r *Repository) FindByID(id bootc.ID) (*Info, error) {
+	tagged, err := r.Tags()
+	if err != nil {
+		return nil, err
+	}
+	all, err := r.manifests()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range append(tagged, all...) {
+		i, err := r.readHead(m)
+		if err != nil {
+			continue // another image's trouble
+		}
+		if info := i.info(); info.ID == id {
+			return info, nil
+		}
+	}
+	return nil, fmt.Errorf("deployment %s: %w", id.Short(), ErrNotFound)
+}
+
+// Image reads an image that was pulled before. One that is not there is
+// [ErrNotFound].
+func (r *Repository) Image(manifest bootc.Digest) (*Image, error) {
+	i, err := r.readHead(manifest)
+	if err != nil {
+		return nil, err
+	}
+	i.Tree = tree.New()
+	for n, id := range i.layers {
+		l, err := r.readLayer(id)
+		if err == nil {
+			err = layer.Apply(i.Tree, l)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", i.layerName(n), err)
+		}
+	}
+	return i, layer.Plain(i.Tree)
+}
+
+// readHead reads manifest and config and finds the layers' streams.
+func (r *Repository) readHead(manifest bootc.Digest) (*Image, error) {
+	id, err := r.linked(streamsDir + "/" + manifestStream(manifest))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", manifest, err)
+	}
+	i := &Image{Manifest: manifest}
+	var refs map[string]verity.Digest
+	if i.RawManifest, refs, err = r.readDocument(id, splitstream.Manifest, manifest); err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", manifest, err)
+	}
+	if i.manifest, err = ParseManifest(i.RawManifest); err != nil {
+		return nil, err
+	}
+	if err := r.readConfig(i, refs); err != nil {
+		return nil, fmt.Errorf("config of %s: %w", manifest, err)
+	}
+	return i, nil
+}
+
+func (r *Repository) readConfig(i *Image, refs map[string]verity.Digest) error {
+	digest := bootc.Digest(i.manifest.Config.Digest)
+	id, ok := refs[configRef(digest)]
+	if !ok {
+		return errors.New("the manifest's stream does not name it")
+	}
+	var err error
+	if i.rawConfig, i.named, err = r.readDocument(id, splitstream.Config, digest); err != nil {
+		return err
+	}
+	if i.Config, err = parseConfig(i.rawConfig); err != nil {
+		return err
+	}
+	for _, d := range i.Config.RootFS.DiffIDs {
+		id, ok := i.named[string(d)]
+		if !ok {
+			return fmt.Errorf("its stream does not name the layer %s", d)
+		}
+		i.layers = append(i.layers, id)
+	}
+	return nil
+}

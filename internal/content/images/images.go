@@ -1,0 +1,209 @@
+// Package images is the repository of OCI images in the form of composefs:
+// objects, the streams from which manifests, configs and layers can be given
+// back, and the EROFS images that a machine boots.
+//
+// It fetches through a [Source] and knows nothing of registries, policies or
+// deployments.
+//
+// Invariants:
+//   - what is pulled is verified before anything refers to it: manifest,
+//     config, blobs and uncompressed layers against their digests;
+//   - a link in streams or images is made after a flush of what it leads to;
+//     after a power cut every link leads to a whole object;
+//   - an EROFS image is used only through a link in images, and only if its
+//     content has the digest that the link is named by;
+//   - who reads what has no fs-verity compares its digest.
+//
+// The layout is specified in docs/formats/repository.md.
+package images
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/objects"
+	"github.com/bootc-go/bootc/internal/format/verity"
+	"github.com/bootc-go/bootc/internal/linux/dir"
+)
+
+// ErrNotFound means that the repository does not have the image.
+var ErrNotFound = errors.New("the image is not in the repository")
+
+// ErrInUse means that another process uses the repository.
+var ErrInUse = errors.New("the image repository is in use")
+
+const (
+	objectsDir = "objects"
+	imagesDir  = "images"
+	streamsDir = "streams"
+	tagsDir    = "streams/refs/oci"
+	tagPrefix  = "localhost%2Fbootc-"
+)
+
+// A Repository is open until Close, and locked against collection of garbage.
+// Its methods may be called from several goroutines.
+type Repository struct {
+	root    *os.Root
+	objRoot *os.Root
+	objects *objects.Store
+	lock    *os.File
+	meta    meta
+
+	// What changes the disk for good; the power cut test replaces them.
+	flush   func() error
+	symlink func(target, name string) error
+}
+
+// InitOptions say what repository to make.
+type InitOptions struct {
+	// Insecure allows a file system without fs-verity.
+	Insecure bool
+}
+
+// Init makes a repository in an empty directory, or opens the one that is
+// there. The repository is secure, with fs-verity on its meta.json and on all
+// objects, unless Insecure allows otherwise and the file system cannot do it.
+//
+// An existing repository of another algorithm, or one that is not secure
+// although it should be, is an error.
+func Init(root *os.Root, o InitOptions) (*Repository, error) {
+	if _, err := root.Stat(metaFile); err == nil {
+		return initExisting(root, o)
+	}
+	if err := root.Chmod(".", 0o700); err != nil {
+		return nil, err
+	}
+	for _, d := range []string{objectsDir, imagesDir, streamsDir, "streams/refs", tagsDir} {
+		if err := root.Mkdir(d, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		if err := root.Chmod(d, 0o755); err != nil { // whatever the umask
+			return nil, err
+		}
+	}
+	if err := writeMeta(root, o.Insecure); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", metaFile, err)
+	}
+	return Open(root)
+}
+
+func initExisting(root *os.Root, o InitOptions) (*Repository, error) {
+	r, err := Open(root)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case r.meta.algorithm != verity.SHA512:
+		err = fmt.Errorf("there is a repository already, with %v digests", r.meta.algorithm)
+	case !r.meta.secure && !o.Insecure:
+		err = errors.New("there is a repository already, without fs-verity")
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// Open opens the repository in root, which stays the caller's and must stay
+// open. It waits while another process collects garbage.
+func Open(root *os.Root) (*Repository, error) {
+	m, err := readMeta(root)
+	if err != nil {
+		return nil, err
+	}
+	r := &Repository{root: root, meta: m}
+	r.flush = func() error { return dir.SyncFS(root) }
+	r.symlink = func(target, name string) error { return dir.Symlink(root, target, name) }
+	if r.lock, err = root.Open("."); err != nil {
+		return nil, err
+	}
+	if err := flock(r.lock, unix.LOCK_SH); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking the repository: %w", err), r.lock.Close())
+	}
+	if r.objRoot, err = root.OpenRoot(objectsDir); err != nil {
+		return nil, errors.Join(err, r.lock.Close())
+	}
+	r.objects, err = objects.Open(r.objRoot, objects.Options{Algorithm: m.algorithm, Insecure: !m.secure})
+	if err != nil {
+		return nil, errors.Join(err, r.objRoot.Close(), r.lock.Close())
+	}
+	return r, nil
+}
+
+// Close releases the repository.
+func (r *Repository) Close() error {
+	return errors.Join(r.objects.Close(), r.objRoot.Close(), r.lock.Close())
+}
+
+// Secure reports whether all objects must have fs-verity.
+func (r *Repository) Secure() bool { return r.meta.secure }
+
+// Algorithm returns the hash algorithm of all digests in the repository.
+func (r *Repository) Algorithm() verity.Algorithm { return r.meta.algorithm }
+
+// Sync flushes the file system of the repository.
+func (r *Repository) Sync() error { return r.flush() }
+
+// Exclusive keeps everybody else out, to collect garbage, until release is
+// called. It does not wait: the error is [ErrInUse] while another process has
+// the repository open.
+func (r *Repository) Exclusive() (release func() error, err error) {
+	err = flock(r.lock, unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return func() error { return flock(r.lock, unix.LOCK_SH) }, nil
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrInUse
+	}
+	// The attempt may have cost us the shared lock (flock(2)).
+	return nil, errors.Join(err, flock(r.lock, unix.LOCK_SH))
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		err := unix.Flock(int(f.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// writable refuses to change a repository with features that we do not know.
+func (r *Repository) writable() error {
+	if r.meta.readOnly != "" {
+		return fmt.Errorf("the repository has the unknown feature %q, which allows only reading", r.meta.readOnly)
+	}
+	return nil
+}
+
+// link makes a link in the repository to an object.
+func (r *Repository) link(name string, d verity.Digest) error {
+	return r.symlink(strings.Repeat("../", strings.Count(name, "/"))+objectsDir+"/"+d.ObjectPath(), name)
+}
+
+// linked returns the object that a link leads to.
+func (r *Repository) linked(name string) (verity.Digest, error) {
+	target, err := r.root.Readlink(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return verity.Digest{}, ErrNotFound
+	}
+	if err != nil {
+		return verity.Digest{}, err
+	}
+	_, object, ok := strings.Cut(target, objectsDir+"/")
+	d, err := verity.ParseDigest(strings.Replace(object, "/", "", 1))
+	if !ok || err != nil || d.ObjectPath() != object || d.Algorithm() != r.meta.algorithm {
+		return verity.Digest{}, fmt.Errorf("the link %s leads to %q, not to an object", name, target)
+	}
+	return d, nil
+}
+
+func manifestStream(d bootc.Digest) string { return "oci-manifest-" + string(d) }
+func configStream(d bootc.Digest) string   { return "oci-config-" + string(d) }
+func layerStream(d bootc.Digest) string    { return "oci-layer-" + string(d) }

@@ -1,0 +1,166 @@
+package images_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/images"
+	"github.com/bootc-go/bootc/internal/content/images/imagestest"
+)
+
+var errCut = errors.New("power cut")
+
+// A cutter cuts the power before the n-th flush or link. From then on nothing
+// reaches the disk, and what was written since the last flush is spoiled:
+// objects lose their content, while links and names survive, which is the worst
+// that a file system may do.
+type cutter struct {
+	t       *testing.T
+	path    string
+	left    int
+	off     bool
+	flushed []string // objects that are safe
+}
+
+func (c *cutter) step(do func() error) error {
+	if c.off || c.left == 0 {
+		c.off = true
+		return errCut
+	}
+	c.left--
+	return do()
+}
+
+func (c *cutter) flush(do func() error) error {
+	err := c.step(do)
+	if err == nil {
+		c.flushed = objectFiles(c.t, c.path)
+	}
+	return err
+}
+
+func (c *cutter) spoil() {
+	for _, p := range objectFiles(c.t, c.path) {
+		if !slices.Contains(c.flushed, p) {
+			if err := os.Truncate(p, 0); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestPowerCut cuts the power before every flush and every link of a pull over
+// an older image, a composition and a tag. What was there before stays whole;
+// the new image is whole or not there; the next try succeeds.
+func TestPowerCut(t *testing.T) {
+	old := twoLayers(imagestest.Options{Version: "old"})
+	next := imagestest.New(imagestest.Options{Version: "new"},
+		imagestest.Layer{Entries: append(imagestest.Base(), imagestest.File("usr/bin/tool", imagestest.Big("new", 300_000)))},
+		imagestest.Layer{Entries: []imagestest.Entry{imagestest.File("etc/conf", imagestest.Big("new conf", 1000))}, Compression: imagestest.Zstd})
+	want := composeAll(t, next)
+	cuts := 0
+	for done := false; !done; cuts++ {
+		r, path := newRepo(t)
+		oldID := compose(t, r, pull(t, r, old))
+		if err := r.Tag(old.Digest()); err != nil {
+			t.Fatal(err)
+		}
+		c := &cutter{t: t, path: path, left: cuts, flushed: objectFiles(t, path)}
+		r.Intercept(c.flush, c.step)
+		_, err := keep(r, next)
+		done = err == nil
+		if !done && !errors.Is(err, errCut) {
+			t.Fatalf("cut %d: %v", cuts, err)
+		}
+		if !done {
+			c.spoil()
+		}
+		r.Close()
+
+		where := fmt.Sprintf("cut %d", cuts)
+		checkLinks(t, where, path)
+		r = openRepo(t, path)
+		checkImage(t, r, where, old.Digest(), oldID)
+		switch info, err := r.Info(next.Digest()); {
+		case errors.Is(err, images.ErrNotFound) && !done:
+		case err != nil:
+			t.Errorf("%s: the new image is neither there nor not: %v", where, err)
+		case info.ID != "":
+			checkImage(t, r, where, next.Digest(), want)
+		}
+		tags, err := r.Tags()
+		if err != nil || len(tags) == 0 || slices.Contains(tags, next.Digest()) != (len(tags) == 2) {
+			t.Errorf("%s: tags %v, %v", where, tags, err)
+		}
+		id, err := keep(r, next)
+		if err != nil || id != want {
+			t.Errorf("%s: the next try gives %s, %v; want %s", where, id, err, want)
+		}
+		checkImage(t, r, where+", next try", next.Digest(), want)
+		checkLayout(t, path)
+	}
+	if cuts < 10 {
+		t.Errorf("%d cuts, want at least 10", cuts)
+	}
+	t.Logf("%d cuts", cuts)
+}
+
+// checkLinks fails for a link to an object that is not whole.
+func checkLinks(t *testing.T, where, path string) {
+	t.Helper()
+	for name := range links(t, path) {
+		data, err := os.ReadFile(filepath.Join(path, name))
+		if err != nil || len(data) == 0 {
+			t.Errorf("%s: the link %s leads to %d bytes, %v", where, name, len(data), err)
+		}
+	}
+}
+
+// keep does what an upgrade does with an image.
+func keep(r *images.Repository, src images.Source) (bootc.ID, error) {
+	img, err := r.Pull(context.Background(), src, nil)
+	if err != nil {
+		return "", err
+	}
+	id, err := r.Compose(context.Background(), img)
+	if err != nil {
+		return "", err
+	}
+	return id, r.Tag(img.Manifest)
+}
+
+func composeAll(t *testing.T, src images.Source) bootc.ID {
+	t.Helper()
+	r, _ := newRepo(t)
+	id, err := keep(r, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// checkImage reads every file of an image and of its EROFS image.
+func checkImage(t *testing.T, r *images.Repository, where string, manifest bootc.Digest, id bootc.ID) {
+	t.Helper()
+	img, err := r.Image(manifest)
+	if err != nil {
+		t.Errorf("%s: image %s: %v", where, manifest.Short(), err)
+		return
+	}
+	booted, err := r.ReadImage(id)
+	if err != nil {
+		t.Errorf("%s: %v", where, err)
+		return
+	}
+	for path, n := range files(img.Tree, booted) {
+		if _, err := r.ReadFile(n); err != nil {
+			t.Errorf("%s: %s: %v", where, path, err)
+		}
+	}
+}

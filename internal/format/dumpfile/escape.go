@@ -1,0 +1,105 @@
+package dumpfile
+
+import (
+	"fmt"
+	"strings"
+)
+
+const hexDigits = "0123456789abcdef"
+
+// appendEscaped appends s in a form that holds neither blanks nor bytes beyond
+// ASCII. In extended attributes the equals sign is escaped too.
+func appendEscaped(b []byte, s string, equals bool) []byte {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '\\':
+			b = append(b, '\\', '\\')
+		case c == '\n':
+			b = append(b, '\\', 'n')
+		case c == '\r':
+			b = append(b, '\\', 'r')
+		case c == '\t':
+			b = append(b, '\\', 't')
+		case c <= ' ' || c > '~' || c == '=' && equals:
+			b = append(b, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
+}
+
+// appendOptional appends an optional field.
+func appendOptional(b []byte, s string) []byte {
+	switch s {
+	case "":
+		return append(b, none...)
+	case none:
+		return append(b, `\x2d`...)
+	}
+	return appendEscaped(b, s, false)
+}
+
+// unescape is the inverse of appendEscaped.
+func unescape(s string) (string, error) {
+	i := strings.IndexByte(s, '\\')
+	if i < 0 {
+		return strings.Clone(s), nil
+	}
+	b := append(make([]byte, 0, len(s)), s[:i]...)
+	for ; i < len(s); i++ {
+		if s[i] != '\\' {
+			b = append(b, s[i])
+			continue
+		}
+		if i++; i == len(s) {
+			return "", fmt.Errorf("backslash at the end of a field")
+		}
+		switch s[i] {
+		case '\\':
+			b = append(b, '\\')
+		case 'n':
+			b = append(b, '\n')
+		case 'r':
+			b = append(b, '\r')
+		case 't':
+			b = append(b, '\t')
+		case 'x':
+			high, low := -1, -1
+			if i+2 < len(s) {
+				high, low = hexValue(s[i+1]), hexValue(s[i+2])
+			}
+			if high < 0 || low < 0 {
+				return "", fmt.Errorf(`\x without two hex digits`)
+			}
+			b = append(b, byte(high<<4|low))
+			i += 2
+		default:
+			return "", fmt.Errorf("unknown escape %q", s[i-1:i+1])
+		}
+	}
+	return string(b), nil
+}
+
+// unescapeOptional is the inverse of appendOptional.
+func unescapeOptional(s string) (string, error) {
+	switch s {
+	case "":
+		return "", fmt.Errorf("empty field, %q stands for no value", none)
+	case none:
+		return "", nil
+	}
+	return unescape(s)
+}
+
+func hexValue(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}

@@ -1,0 +1,137 @@
+package dumpfile
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+
+	"github.com/bootc-go/bootc/internal/format/tree"
+)
+
+// Write writes the dump of a tree: depth first, names in byte order. A node
+// with several names is told at its first one, or at Node.Primary; the others
+// are hard link lines.
+func Write(w io.Writer, t *tree.Tree) error {
+	out := &writer{w: bufio.NewWriterSize(w, 1<<16), root: t.Root, first: map[*tree.Node]string{}}
+	if err := out.walk("/", t.Root); err != nil {
+		return err
+	}
+	return out.w.Flush()
+}
+
+type writer struct {
+	w     *bufio.Writer
+	root  *tree.Node
+	line  []byte
+	first map[*tree.Node]string // the path of the line of a node
+}
+
+func (w *writer) walk(at string, n *tree.Node) error {
+	target := ""
+	if !n.IsDir() {
+		target = w.target(at, n)
+	}
+	line, err := appendLine(w.line[:0], at, n, target)
+	if err != nil {
+		return fmt.Errorf("%q: %w", at, err)
+	}
+	w.line = line
+	if _, err := w.w.Write(line); err != nil {
+		return err
+	}
+	if !n.IsDir() {
+		return nil
+	}
+	prefix := at
+	if at != "/" {
+		prefix += "/"
+	}
+	for _, name := range n.Names() {
+		if err := w.walk(prefix+name, n.Child(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// target returns the path that a hard link line refers to, or nothing if the
+// node's own line is due.
+func (w *writer) target(at string, n *tree.Node) string {
+	first, seen := w.first[n]
+	if !seen {
+		first = at
+		if p := n.Primary; p != "" && path.IsAbs(p) && path.Clean(p) == p {
+			// A Primary that a change to the tree left behind does not count.
+			if t := (tree.Tree{Root: w.root}); lookup(&t, p) == n {
+				first = p
+			}
+		}
+		w.first[n] = first
+	}
+	if first == at {
+		return ""
+	}
+	return first
+}
+
+// appendLine appends the line of a node, or of a hard link if target is set.
+func appendLine(b []byte, at string, n *tree.Node, target string) ([]byte, error) {
+	size, nlink, payload := uint64(0), n.Nlink, ""
+	switch n.Type() {
+	case tree.TypeDir:
+		nlink = 2
+		for _, name := range n.Names() {
+			if n.Child(name).IsDir() {
+				nlink++
+			}
+		}
+	case tree.TypeRegular:
+		if n.Content != nil && uint64(len(n.Content)) != n.Size {
+			return b, fmt.Errorf("content of %d bytes in a file of %d", len(n.Content), n.Size)
+		}
+		size, payload = n.Size, n.Payload
+		if payload == "" {
+			payload = n.Object.ObjectPath()
+		}
+		if payload == tree.NoPayload {
+			payload = ""
+		}
+	case tree.TypeSymlink:
+		size, payload = uint64(len(n.Target)), n.Target
+	case tree.TypeChar, tree.TypeBlock, tree.TypeFifo, tree.TypeSocket:
+		size = n.Size
+	default:
+		return b, fmt.Errorf("mode %o has no file type", n.Mode)
+	}
+	b = appendEscaped(b, at, false)
+	b = append(b, ' ')
+	b = strconv.AppendUint(b, size, 10)
+	b = append(b, ' ')
+	if target != "" {
+		b, payload = append(b, '@'), target
+	}
+	b = strconv.AppendUint(b, uint64(n.Mode), 8)
+	for _, v := range []uint32{nlink, n.UID, n.GID, n.Rdev} {
+		b = append(b, ' ')
+		b = strconv.AppendUint(b, uint64(v), 10)
+	}
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, n.Mtime.Sec, 10)
+	b = append(b, '.')
+	b = strconv.AppendUint(b, uint64(n.Mtime.Nsec), 10)
+	b = append(b, ' ')
+	b = appendOptional(b, payload)
+	b = append(b, ' ')
+	b = appendOptional(b, string(n.Content))
+	b = append(b, ' ')
+	b = appendOptional(b, n.Object.String())
+	for _, x := range n.Xattrs {
+		b = append(b, ' ')
+		b = appendEscaped(b, x.Name, true)
+		b = append(b, '=')
+		b = appendEscaped(b, x.Value, true)
+	}
+	return append(b, '\n'), nil
+}

@@ -1,0 +1,114 @@
+package erofs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/bootc-go/bootc/internal/format/tree"
+	"github.com/bootc-go/bootc/internal/format/verity"
+)
+
+// external reads where the content of a file is. The attributes for overlayfs
+// become fields of the node.
+func (d *decoder) external(in *raw) error {
+	n := in.node
+	bit := in.u&31 + 12
+	chunks := uint64(0)
+	if in.size > 0 {
+		chunks = (in.size-1)>>bit + 1
+	}
+	if in.u&0xffe0 != 0 || chunks == 0 || chunks > maxChunks {
+		return fmt.Errorf("file of %d bytes in %d chunks of 2^%d bytes", in.size, chunks, bit)
+	}
+	// Version 2 forgets the table of some files. A table that nearly fills a
+	// block may be in a block whose number the writer has lost.
+	if d.version < 2 && 4*chunks <= blockSize-slotSize {
+		table, err := d.bytes(in.tailAt, 4*chunks)
+		if err != nil {
+			return err
+		}
+		for _, b := range table {
+			if b != 0xff {
+				return errors.New("a chunk that is not a hole")
+			}
+		}
+	}
+	meta, ok := n.Xattr(metacopyName)
+	if !ok {
+		return fmt.Errorf("file of %d bytes without %s", in.size, metacopyName)
+	}
+	var err error
+	if n.Object, err = parseMetacopy(meta); err != nil {
+		return err
+	}
+	redirect, ok := n.Xattr(redirectName)
+	p, absolute := strings.CutPrefix(redirect, "/")
+	switch {
+	case ok && (!absolute || p == "" || strings.IndexByte(p, 0) >= 0):
+		return fmt.Errorf("%s %q is no path of an object", redirectName, redirect)
+	case !ok && !n.Object.IsZero():
+		n.Payload = tree.NoPayload
+	case p != n.Object.ObjectPath():
+		n.Payload = p
+	}
+	n.RemoveXattr(metacopyName)
+	n.RemoveXattr(redirectName)
+	return nil
+}
+
+func parseMetacopy(s string) (verity.Digest, error) {
+	if s == "" {
+		return verity.Digest{}, nil
+	}
+	if len(s) < 4 || s[0] != 0 || int(s[1]) != len(s) || s[2] != 0 {
+		return verity.Digest{}, fmt.Errorf("%s of %d bytes has an unknown form", metacopyName, len(s))
+	}
+	return verity.MakeDigest(verity.Algorithm(s[3]), []byte(s[4:]))
+}
+
+// restore takes back what the writer rewrote in a node.
+func (d *decoder) restore(n *tree.Node) error {
+	escaped := false
+	for i, x := range n.Xattrs {
+		switch {
+		case strings.HasPrefix(x.Name, escapedPrefix):
+			n.Xattrs[i].Name = overlayPrefix + x.Name[len(escapedPrefix):]
+			escaped = true
+		case isOverlay(x):
+			return fmt.Errorf("%s speaks to overlayfs where composefs does not", x.Name)
+		}
+	}
+	if escaped {
+		sortXattrs(n.Xattrs)
+	}
+	if d.version < 2 && n.IsRegular() && n.Size == 0 && hasEmpty(n, overlayPrefix+"whiteout") && hasEmpty(n, "user.overlay.whiteout") {
+		n.RemoveXattr(overlayPrefix + "whiteout")
+		n.RemoveXattr("user.overlay.whiteout")
+		n.Mode = tree.TypeChar | n.Perm()
+		n.Content = nil
+	}
+	return nil
+}
+
+func hasEmpty(n *tree.Node, name string) bool {
+	v, ok := n.Xattr(name)
+	return ok && v == ""
+}
+
+// restoreDirectory is restore for a directory, whose entries are known.
+func (d *decoder) restoreDirectory(n *tree.Node, whiteouts bool) error {
+	if err := d.restore(n); err != nil || !whiteouts || d.version >= 2 {
+		return err
+	}
+	if !hasEmpty(n, overlayPrefix+"whiteouts") || !hasEmpty(n, "user.overlay.whiteouts") {
+		return errors.New("a directory with whiteouts that does not say so")
+	}
+	n.RemoveXattr(overlayPrefix + "whiteouts")
+	n.RemoveXattr("user.overlay.whiteouts")
+	if d.version == 1 {
+		n.RemoveXattr(overlayPrefix + "opaque")
+		n.RemoveXattr("user.overlay.opaque")
+	}
+	return nil
+}

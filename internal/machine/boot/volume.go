@@ -1,0 +1,113 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bootc-go/bootc/internal/linux/dir"
+)
+
+// A Volume is the file system that holds the loader's files. Names are relative
+// to its top, with slashes.
+//
+// Only Flush promises anything about the disk: on return, everything that was
+// done before is on it. What was done since the last Flush is there in part and
+// in any order after a power cut.
+type Volume interface {
+	// ReadDir lists a directory without looking at what its names lead to.
+	ReadDir(name string) ([]fs.DirEntry, error)
+	// Open opens a file, which is also an [io.ReaderAt], or a directory. What
+	// is open keeps its clusters when its name is removed, until it is closed.
+	Open(name string) (fs.File, error)
+	// Create makes a file that does not exist.
+	Create(name string) (io.WriteCloser, error)
+	// Mkdir makes a directory that does not exist.
+	Mkdir(name string) error
+	// Remove removes a file or an empty directory.
+	Remove(name string) error
+	// Rename gives a name that does not exist to a directory.
+	Rename(from, to string) error
+	// Exchange swaps two names in one directory.
+	Exchange(dir, a, b string) error
+	Flush() error
+	// Room tells how many bytes are free, and in which unit they are given out.
+	Room() (free, unit int64, err error)
+}
+
+// rootVolume is a mounted file system.
+type rootVolume struct{ root *os.Root }
+
+func (v rootVolume) ReadDir(name string) ([]fs.DirEntry, error) {
+	f, err := v.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	for i, e := range entries {
+		entries[i] = rootEntry{e, v.root, path.Join(name, e.Name())}
+	}
+	return entries, err
+}
+
+// rootEntry finds out about a file through the handle of the volume.
+type rootEntry struct {
+	fs.DirEntry
+	root *os.Root
+	path string
+}
+
+func (e rootEntry) Info() (fs.FileInfo, error) { return e.root.Lstat(e.path) }
+
+func (v rootVolume) Open(name string) (fs.File, error) { return v.root.Open(name) }
+
+func (v rootVolume) Create(name string) (io.WriteCloser, error) {
+	return v.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+}
+
+func (v rootVolume) Mkdir(name string) error { return v.root.Mkdir(name, 0o700) }
+
+func (v rootVolume) Remove(name string) error { return v.root.Remove(name) }
+
+func (v rootVolume) Rename(from, to string) error { return v.root.Rename(from, to) }
+
+func (v rootVolume) Exchange(name, a, b string) error {
+	d, err := v.root.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	err = dir.Exchange(d, a, b)
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%w: the kernel cannot exchange names on this file system (on FAT this needs Linux 6.0)", err)
+	}
+	return err
+}
+
+// Flush writes everything out and then empties the cache of the device. On FAT
+// syncfs(2) does only the first, fsync(2) of any file does the second.
+func (v rootVolume) Flush() error {
+	if err := dir.SyncFS(v.root); err != nil {
+		return err
+	}
+	return dir.SyncDir(v.root, ".")
+}
+
+func (v rootVolume) Room() (free, unit int64, err error) {
+	f, err := v.root.Open(".")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return 0, 0, fmt.Errorf("asking for free space: %w", err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), int64(st.Bsize), nil
+}

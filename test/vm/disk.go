@@ -1,0 +1,62 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// A Disk is a file that a machine has as a disk.
+type Disk struct {
+	Path   string
+	Format string // "qcow2" or "raw"
+	// Volatile disks keep nothing of what a machine writes.
+	Volatile bool
+	// Record is a file to which every write and flush goes as well; see
+	// [ReadRecording].
+	Record string
+}
+
+// NewDisk makes an empty disk.
+func (l *Lab) NewDisk(ctx context.Context, name, size string) (Disk, error) {
+	d := Disk{Path: filepath.Join(l.Out, name+".qcow2"), Format: "qcow2"}
+	_, err := l.command(ctx, "qemu-img", "create", "-q", "-f", "qcow2", d.Path, size)
+	return d, err
+}
+
+// Overlay makes a disk that begins as a copy of another, which must not change
+// any more.
+func (l *Lab) Overlay(ctx context.Context, name string, base Disk) (Disk, error) {
+	d := Disk{Path: filepath.Join(l.Out, name+".qcow2"), Format: "qcow2"}
+	_, err := l.command(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", base.Path, "-F", base.Format, d.Path)
+	return d, err
+}
+
+// RawCopy makes a raw copy of a disk.
+func (l *Lab) RawCopy(ctx context.Context, name string, base Disk) (Disk, error) {
+	d := Disk{Path: filepath.Join(l.Out, name+".raw"), Format: "raw"}
+	_, err := l.command(ctx, "qemu-img", "convert", "-f", base.Format, "-O", "raw", base.Path, d.Path)
+	return d, err
+}
+
+// arguments are QEMU's for the disk with number i.
+func (d Disk) arguments(i int) []string {
+	node := fmt.Sprintf("disk%d", i)
+	device := []string{"-device", fmt.Sprintf("virtio-blk-pci,drive=%s,serial=%s,bootindex=%d", node, node, i+1)}
+	if d.Record != "" {
+		// A flush has to reach the recorder, so the cache is not "unsafe" here.
+		return append([]string{"-blockdev", strings.Join([]string{
+			"driver=blklogwrites,node-name=" + node,
+			"file.driver=" + d.Format, "file.file.driver=file", "file.file.filename=" + d.Path,
+			"log.driver=file", "log.filename=" + d.Record,
+		}, ",")}, device...)
+	}
+	// What the machine has written is safe from its own crash in the host's
+	// memory. This host's crash is not what is tested.
+	drive := fmt.Sprintf("if=none,id=%s,file=%s,format=%s,cache=unsafe,discard=unmap", node, d.Path, d.Format)
+	if d.Volatile {
+		drive += ",snapshot=on"
+	}
+	return append([]string{"-drive", drive}, device...)
+}
