@@ -6,6 +6,7 @@
 TAGS := containers_image_openpgp
 export GOFLAGS := -tags=$(TAGS)
 export CGO_ENABLED := 0
+# What the laboratory's images get; see product.
 export BOOTC_DESTDIR := $(CURDIR)/out/root
 
 VERSION ?= 0.1.0-dev
@@ -23,7 +24,7 @@ GOLANGCI_LINT := v2.15.0
 CHECK_STORIES := ^(TestUpgradeAndRollback|TestPowerCutWhileStaged)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint vet check vm demo install images man completions setup clean
+.PHONY: help build test lint vet check vm demo install images man completions setup product clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -47,30 +48,34 @@ $(TOOLS)/golangci-lint-$(GOLANGCI_LINT):
 	GOFLAGS= GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	mv $(TOOLS)/golangci-lint $@
 
-check: setup build vet lint ## all but the long stories: vet, lint, tests as root, one machine, one power cut
+check: setup product vet lint ## all but the long stories: vet, lint, tests as root, one machine, one power cut
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./...
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 25m -run '$(CHECK_STORIES)'
 
-vm: setup build ## the other stories in virtual machines
+vm: setup product ## the other stories in virtual machines
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 60m -skip '$(CHECK_STORIES)'
 
-demo: setup build ## image, installation, upgrade and rollback in a virtual machine
+demo: setup product ## image, installation, upgrade and rollback in a virtual machine
 	$(GO) build -o bin/demo ./test/demo
 	$(SUDO) bin/demo
 
-images: setup build ## the Debian base images, dracut and initramfs-tools
-	$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/out/root
-	$(SUDO) images/debian/build --bootc out/root --initramfs dracut
-	$(SUDO) images/debian/build --bootc out/root --initramfs initramfs-tools
+images: setup product ## the Debian base images, dracut and initramfs-tools
+	$(SUDO) images/debian/build --bootc $(BOOTC_DESTDIR) --initramfs dracut
+	$(SUDO) images/debian/build --bootc $(BOOTC_DESTDIR) --initramfs initramfs-tools
+
+# What goes into the images of the laboratory.
+product:
+	@rm -rf $(BOOTC_DESTDIR).new
+	@$(MAKE) --no-print-directory --silent install DESTDIR=$(BOOTC_DESTDIR).new
+	@rm -rf $(BOOTC_DESTDIR) && mv $(BOOTC_DESTDIR).new $(BOOTC_DESTDIR)
 
 setup: ## what check, vm and demo need from Debian
 	@hack/setup
 
 man: ## render the manual pages to out/man
-	@mkdir -p out/man
-	$(GO) run ./hack/man docs/man out/man
+	@$(GO) run ./hack/man docs/man out/man
 
-install: build ## the program and its units into DESTDIR, for an image
+install: build man ## the program and its units into DESTDIR, for an image
 	install -Dm755 bin/bootc $(DESTDIR)$(PREFIX)/bin/bootc
 	install -Dm755 bin/bootc-initramfs $(DESTDIR)$(PREFIX)/lib/bootc/initramfs-setup
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/*.service packaging/systemd/*.timer
@@ -80,7 +85,7 @@ install: build ## the program and its units into DESTDIR, for an image
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/hooks packaging/initramfs-tools/hooks/bootc
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts packaging/initramfs-tools/scripts/bootc
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/init-premount packaging/initramfs-tools/scripts/init-premount/bootc
-	for page in $(wildcard docs/man/*.8); do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $$page; done
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man8 out/man/*.8
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	bin/bootc completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bootc
 	bin/bootc completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bootc

@@ -27,6 +27,7 @@ var floors = []string{
 // sameFloor lists the imports inside one floor. Each line is a decision.
 var sameFloor = []string{
 	"internal/content/images → internal/content/objects",
+	"internal/content/images/imagestest → internal/content/images",
 	"internal/content/registry → internal/content/images",
 	"internal/content/registry → internal/content/policy",
 	"internal/format/dumpfile → internal/format/tree",

@@ -144,6 +144,21 @@ func InSlot(all []Deployment, slot bootc.Slot) *Deployment {
 	return nil
 }
 
+// Previous returns the deployment to go back to: the first with a boot entry
+// that is not booted, "" if there is none. A staged update may be the same.
+func (m *Machine) Previous() (bootc.ID, error) {
+	entries, err := m.Loader.Entries()
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if e.ID != "" && e.ID != m.Booted.ID && m.State.Exists(e.ID) {
+			return e.ID, nil
+		}
+	}
+	return "", nil
+}
+
 // RollbackQueued reports whether the next boot is not the booted deployment
 // although nothing is staged.
 func (m *Machine) RollbackQueued() (bool, error) {

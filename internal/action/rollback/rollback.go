@@ -22,34 +22,40 @@ type Plan struct {
 	Revert bool
 	// Staged is the update that is dropped, nil if none is staged.
 	Staged *machine.Deployment
-	// Next is the deployment that boots next.
-	Next machine.Deployment
+	// Next is the deployment that boots next: the booted one if a rollback is
+	// taken back, or if dropping the staged update is all that can be done.
+	Next bootc.ID
 
 	m      *machine.Machine
 	booted machine.Deployment
 }
 
-// New finds the deployment to go back to.
+// New finds the deployment to go back to. Without one, and without a staged
+// update that could be dropped, the error is [ErrNone].
 func New(m *machine.Machine) (*Plan, error) {
 	all, err := m.Deployments()
 	booted := machine.InSlot(all, bootc.Booted)
 	if booted == nil {
 		return nil, errors.Join(errors.New("the booted deployment has no boot entry"), err)
 	}
-	p := &Plan{m: m, booted: *booted, Staged: machine.InSlot(all, bootc.Staged)}
+	p := &Plan{m: m, booted: *booted, Next: booted.ID, Staged: machine.InSlot(all, bootc.Staged)}
 	if p.Revert, err = m.RollbackQueued(); err != nil {
 		return nil, err
 	}
-	previous := machine.InSlot(all, bootc.Rollback)
-	if previous == nil {
+	previous, err := m.Previous()
+	switch {
+	case err != nil:
+		return nil, err
+	case previous == "" && p.Staged == nil:
 		return nil, ErrNone
-	}
-	p.Next = *previous
-	if p.Revert {
-		p.Next = *booted
+	case previous != "" && !p.Revert:
+		p.Next = previous
 	}
 	return p, nil
 }
+
+// Back reports whether another deployment than the booted one boots next.
+func (p *Plan) Back() bool { return p.Next != p.booted.ID }
 
 // Apply swaps the boot order. What is rolled back from is recorded, so that an
 // upgrade does not take it again by itself.
@@ -60,14 +66,14 @@ func (p *Plan) Apply(ctx context.Context) error {
 	if err := p.remember(); err != nil {
 		return err
 	}
-	if err := p.m.Loader.MakeFirst(p.Next.ID); err != nil {
+	if err := p.m.Loader.MakeFirst(p.Next); err != nil {
 		return fmt.Errorf("switching boot entries: %w", err)
 	}
 	return p.m.Clean(ctx)
 }
 
 func (p *Plan) remember() error {
-	if p.Revert {
+	if p.Next == p.booted.ID {
 		return p.m.State.Accept(p.booted.Origin.Manifest)
 	}
 	return p.m.State.Reject(deploy.Rejection{

@@ -22,7 +22,8 @@ import (
 	"github.com/bootc-go/bootc/internal/format/tree"
 )
 
-// newRepo makes a repository and returns its path.
+// newRepo makes a repository, which does not really flush, and returns its
+// path.
 func newRepo(t *testing.T) (*images.Repository, string) {
 	t.Helper()
 	path := t.TempDir()
@@ -32,6 +33,7 @@ func newRepo(t *testing.T) (*images.Repository, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
+	r.Intercept(func(func() error) error { return nil }, func(do func() error) error { return do() })
 	return r, path
 }
 

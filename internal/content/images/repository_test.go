@@ -20,7 +20,8 @@ import (
 // TestLayout compares a whole repository with what upstream's installer leaves.
 func TestLayout(t *testing.T) {
 	old := unix.Umask(0o077)
-	r, path := newRepo(t)
+	_, path := newRepo(t)
+	r := openRepo(t, path) // one that flushes
 	src := twoLayers(imagestest.Options{})
 	img := pull(t, r, src)
 	id := compose(t, r, img)

@@ -60,6 +60,7 @@ type Store struct {
 	slots     chan struct{} // bounds what batches have under way
 	workers   chan struct{} // bounds what they do at a time
 	buffers   sync.Pool
+	hashes    sync.Pool
 }
 
 // Open opens the store in the directory root, which stays the caller's and
@@ -74,6 +75,7 @@ func Open(root *os.Root, o Options) (*Store, error) {
 	}
 	s := &Store{root: root, dir: dir, algorithm: o.Algorithm, insecure: o.Insecure}
 	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
+	s.hashes.New = func() any { return verity.New(s.algorithm) }
 	s.slots, s.workers = newLimits()
 	return s, nil
 }

@@ -62,7 +62,9 @@ func (s *Store) take(r io.Reader, size int64) (_ *pending, err error) {
 	if size >= 0 {
 		r = io.LimitReader(r, size)
 	}
-	h := verity.New(s.algorithm)
+	h := s.hashes.Get().(*verity.Hash)
+	h.Reset()
+	defer s.hashes.Put(h)
 	n, err := io.ReadFull(r, *p.buffer)
 	p.data, p.size = (*p.buffer)[:n], int64(n)
 	h.Write(p.data)

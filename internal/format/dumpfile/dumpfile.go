@@ -30,3 +30,8 @@ const (
 
 // none stands in an optional field that has no value.
 const none = "-"
+
+// maxXattrText bounds the extended attributes of a line as they are written.
+// Other readers stop there; more than 16 KiB of bytes that need an escape are
+// rare.
+const maxXattrText = 0xffff

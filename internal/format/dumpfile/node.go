@@ -183,7 +183,11 @@ func parseXattrs(fields []string) ([]tree.Xattr, error) {
 		return nil, nil
 	}
 	all := make([]tree.Xattr, 0, len(fields))
+	text := 0
 	for _, f := range fields {
+		if text += len(f) + 1; text > maxXattrText {
+			return nil, fmt.Errorf("extended attributes of more than %d bytes of text", maxXattrText)
+		}
 		key, value, ok := strings.Cut(f, "=")
 		if !ok {
 			return nil, fmt.Errorf("extended attribute %q has no value", f)

@@ -127,11 +127,15 @@ func appendLine(b []byte, at string, n *tree.Node, target string) ([]byte, error
 	b = appendOptional(b, string(n.Content))
 	b = append(b, ' ')
 	b = appendOptional(b, n.Object.String())
+	start := len(b)
 	for _, x := range n.Xattrs {
 		b = append(b, ' ')
 		b = appendEscaped(b, x.Name, true)
 		b = append(b, '=')
 		b = appendEscaped(b, x.Value, true)
+	}
+	if text := len(b) - start; text > maxXattrText {
+		return b, fmt.Errorf("extended attributes of %d bytes of text, at most %d are possible", text, maxXattrText)
 	}
 	return append(b, '\n'), nil
 }

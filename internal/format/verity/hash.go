@@ -57,7 +57,7 @@ func (x *Hash) Write(p []byte) (int, error) {
 // that no level ever holds more than a block.
 func (x *Hash) push(level int, block []byte) {
 	if level == len(x.levels) {
-		x.levels = append(x.levels, make([]byte, 0, BlockSize))
+		x.grow()
 	}
 	if len(x.levels[level]) == BlockSize {
 		x.push(level+1, x.levels[level])
@@ -66,6 +66,20 @@ func (x *Hash) push(level int, block []byte) {
 	x.h.Reset()
 	x.h.Write(block)
 	x.levels[level] = x.h.Sum(x.levels[level])
+}
+
+// grow adds an empty level, in the room of one from before Reset if there is.
+func (x *Hash) grow() {
+	n := len(x.levels)
+	if n == cap(x.levels) {
+		x.levels = append(x.levels, make([]byte, 0, BlockSize))
+		return
+	}
+	x.levels = x.levels[:n+1]
+	if x.levels[n] == nil {
+		x.levels[n] = make([]byte, 0, BlockSize)
+	}
+	x.levels[n] = x.levels[n][:0]
 }
 
 // Sum returns the digest of what was written. Reset must follow before more is
@@ -88,6 +102,7 @@ func (x *Hash) Sum() Digest {
 	return sum
 }
 
+// root hashes what is left up to the one hash of the last level.
 func (x *Hash) root() []byte {
 	if len(x.block) > 0 {
 		x.push(0, padded(x.block))
@@ -100,10 +115,12 @@ func (x *Hash) root() []byte {
 	}
 }
 
+// padded fills up a block with zeros, in place: it has room for BlockSize.
 func padded(p []byte) []byte {
-	block := make([]byte, BlockSize)
-	copy(block, p)
-	return block
+	n := len(p)
+	p = p[:BlockSize]
+	clear(p[n:])
+	return p
 }
 
 // Sum returns the digest of data.

@@ -47,6 +47,8 @@ func (a *App) rollback(ctx context.Context, apply bool) error {
 	}
 	if plan.Revert {
 		fmt.Fprintln(a.Stdout, "notice: Reverting queued rollback state")
+	}
+	if !plan.Back() {
 		fmt.Fprintln(a.Stdout, "Next boot: current deployment")
 		return nil
 	}

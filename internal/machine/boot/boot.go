@@ -43,6 +43,11 @@ const (
 	nextDir    = "loader/entries.next"
 	tornPrefix = "entries.torn-"
 
+	// stagedMark is an empty file among the staged entries. With it they never
+	// look like the same entries in loader/entries, and can be removed after
+	// the switch.
+	stagedMark = "bootc-staged"
+
 	linuxDir   = "EFI/Linux"
 	ukiDir     = "EFI/Linux/bootc"
 	dirPrefix  = "bootc_composefs-"

@@ -50,7 +50,7 @@ func (l *SystemdBoot) removeSet(dir string) error {
 // directory of entries.
 func (l *SystemdBoot) safeToRemove(dir string) (bool, error) {
 	if !l.holdsOnly(dir, func(e fs.DirEntry) bool {
-		return e.Type().IsRegular() && strings.HasSuffix(strings.ToLower(e.Name()), ".conf")
+		return e.Type().IsRegular() && (e.Name() == stagedMark || strings.HasSuffix(strings.ToLower(e.Name()), ".conf"))
 	}) {
 		return false, nil // not readable, or not made by us
 	}
@@ -141,7 +141,7 @@ func (l *SystemdBoot) maybeSameFile(a, b string) bool {
 		return true
 	}
 	defer y.Close()
-	p, q := make([]byte, 1<<16), make([]byte, 1<<16)
+	p, q := make([]byte, 1<<13), make([]byte, 1<<13)
 	for {
 		n, errX := io.ReadFull(x, p)
 		m, errY := io.ReadFull(y, q)

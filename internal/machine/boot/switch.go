@@ -47,7 +47,9 @@ func (l *SystemdBoot) StageEntries(first bls.Entry, stays bootc.ID) error {
 			ours = append(ours, now[i].Entry)
 		}
 	}
-	if _, err := l.writeSet(stagedDir, files(arrange(ours), now)); err != nil {
+	set := files(arrange(ours), now)
+	set[stagedMark] = nil
+	if _, err := l.writeSet(stagedDir, set); err != nil {
 		return errors.Join(err, l.DropStaged())
 	}
 	return nil

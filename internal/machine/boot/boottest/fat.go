@@ -19,7 +19,6 @@ package boottest
 import (
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -43,7 +42,7 @@ const (
 // on the disk.
 type FAT struct {
 	clusters int
-	now      map[place]any
+	disk     []any           // by place.index: int links, slots, strings of file data
 	pending  map[place][]any // states since the last flush, the disk's first
 	nodes    map[slotAt]*node
 
@@ -53,8 +52,12 @@ type FAT struct {
 	Damage int
 }
 
-// A place is one sector: of the table (cluster 0), or of a cluster.
+// A place is one sector of a cluster; link is the cluster's sector in the table.
 type place struct{ cluster, sector int }
+
+const link = sectors
+
+func (p place) index() int { return p.cluster*(sectors+1) + p.sector }
 
 // A slot is one name in a directory. Each takes a sector of its own, so that
 // any two can be torn.
@@ -77,7 +80,7 @@ type node struct {
 
 // New makes an empty file system.
 func New(clusters int) *FAT {
-	f := &FAT{clusters: clusters, now: map[place]any{}, pending: map[place][]any{}, nodes: map[slotAt]*node{}}
+	f := &FAT{clusters: clusters, disk: make([]any, clusters*(sectors+1)), pending: map[place][]any{}, nodes: map[slotAt]*node{}}
 	f.setLink(rootCluster, last)
 	f.zero(rootCluster)
 	f.pending = map[place][]any{}
@@ -87,24 +90,19 @@ func New(clusters int) *FAT {
 // A Snapshot is a moment at which the power may be cut.
 type Snapshot struct {
 	clusters int
-	now      map[place]any
+	disk     []any
 	pending  map[place][]any
 	places   []place
 }
 
 // Snapshot records the moment.
 func (f *FAT) Snapshot() *Snapshot {
-	s := &Snapshot{clusters: f.clusters, now: maps.Clone(f.now), pending: map[place][]any{}}
+	s := &Snapshot{clusters: f.clusters, disk: slices.Clone(f.disk), pending: map[place][]any{}}
 	for p, states := range f.pending {
 		s.pending[p] = slices.Clone(states)
 		s.places = append(s.places, p)
 	}
-	slices.SortFunc(s.places, func(a, b place) int {
-		if a.cluster != b.cluster {
-			return a.cluster - b.cluster
-		}
-		return a.sector - b.sector
-	})
+	slices.SortFunc(s.places, func(a, b place) int { return a.index() - b.index() })
 	return s
 }
 
@@ -120,19 +118,15 @@ func (s *Snapshot) States() []int {
 // Cut gives the file system that is found after a power cut; choice has an
 // index for each sector of States.
 func (s *Snapshot) Cut(choice []int) *FAT {
-	f := &FAT{clusters: s.clusters, now: maps.Clone(s.now), pending: map[place][]any{}, nodes: map[slotAt]*node{}}
+	f := &FAT{clusters: s.clusters, disk: slices.Clone(s.disk), pending: map[place][]any{}, nodes: map[slotAt]*node{}}
 	for i, p := range s.places {
-		if v := s.pending[p][choice[i]]; v == nil {
-			delete(f.now, p)
-		} else {
-			f.now[p] = v
-		}
+		f.disk[p.index()] = s.pending[p][choice[i]]
 	}
 	return f
 }
 
 func (f *FAT) set(p place, v any) {
-	old := f.now[p]
+	old := f.disk[p.index()]
 	if old == v {
 		return
 	}
@@ -142,21 +136,19 @@ func (f *FAT) set(p place, v any) {
 	if !slices.Contains(f.pending[p], v) {
 		f.pending[p] = append(f.pending[p], v)
 	}
-	f.now[p] = v
+	f.disk[p.index()] = v
 }
 
-// The table of links: one sector each.
-
-func (f *FAT) link(c int) int {
-	v, _ := f.now[place{0, c}].(int)
+func (f *FAT) next(c int) int {
+	v, _ := f.disk[place{c, link}.index()].(int)
 	return v
 }
 
-func (f *FAT) setLink(c, to int) { f.set(place{0, c}, to) }
+func (f *FAT) setLink(c, to int) { f.set(place{c, link}, to) }
 
 func (f *FAT) allocate() (int, error) {
 	for c := rootCluster + 1; c < f.clusters; c++ {
-		if f.link(c) == free {
+		if f.next(c) == free {
 			f.setLink(c, last)
 			return c, nil
 		}
@@ -166,7 +158,7 @@ func (f *FAT) allocate() (int, error) {
 
 func (f *FAT) release(start int) {
 	for c := start; c > 0 && c < f.clusters; {
-		next := f.link(c)
+		next := f.next(c)
 		if next == free {
 			f.Damage++ // the driver reports a broken file system
 			return
@@ -179,8 +171,8 @@ func (f *FAT) release(start int) {
 // chain lists the clusters of a file of the given size.
 func (f *FAT) chain(start int, size int64) ([]int, error) {
 	var all []int
-	for c := start; int64(len(all))*ClusterSize < size; c = f.link(c) {
-		if c <= 0 || c >= f.clusters || f.link(c) == free {
+	for c := start; int64(len(all))*ClusterSize < size; c = f.next(c) {
+		if c <= 0 || c >= f.clusters || f.next(c) == free {
 			return nil, errIO
 		}
 		all = append(all, c)
@@ -202,7 +194,7 @@ func (f *FAT) slots(c int) map[slotAt]slot {
 		return all
 	}
 	for s := range sectors {
-		switch v := f.now[place{c, s}].(type) {
+		switch v := f.disk[place{c, s}.index()].(type) {
 		case slot:
 			if v.name != "" {
 				all[slotAt{c, s}] = v
@@ -238,7 +230,7 @@ func (f *FAT) directory(name string) (int, error) {
 func (f *FAT) find(c int, name string) (slotAt, slot, error) {
 	for at, s := range f.slots(c) {
 		if strings.EqualFold(s.name, name) {
-			if s.dir && s.start != 0 && (s.start >= f.clusters || f.link(s.start) == free) {
+			if s.dir && s.start != 0 && (s.start >= f.clusters || f.next(s.start) == free) {
 				return at, s, errIO
 			}
 			return at, s, nil
@@ -273,7 +265,7 @@ func (f *FAT) add(name string, s slot) (slotAt, error) {
 	}
 	s.name = path.Base(name)
 	for i := range sectors {
-		if v, ok := f.now[place{c, i}].(slot); ok && v.name == "" {
+		if v, ok := f.disk[place{c, i}.index()].(slot); ok && v.name == "" {
 			f.set(place{c, i}, s)
 			return slotAt{c, i}, nil
 		}

@@ -48,7 +48,7 @@ func (f *FAT) Create(name string) (io.WriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := f.node(at, f.now[place(at)].(slot))
+	n := f.node(at, f.disk[place(at).index()].(slot))
 	n.refs++
 	return &file{f: f, n: n}, nil
 }
@@ -135,7 +135,7 @@ func (f *FAT) Flush() error {
 // Room tells how much is free.
 func (f *FAT) Room() (bytes, unit int64, err error) {
 	for c := rootCluster + 1; c < f.clusters; c++ {
-		if f.link(c) == free {
+		if f.next(c) == free {
 			bytes += ClusterSize
 		}
 	}
@@ -173,7 +173,7 @@ func (o *file) ReadAt(p []byte, offset int64) (int, error) {
 	var data []byte
 	for _, c := range chain[offset/ClusterSize:] {
 		for s := range sectors {
-			text, _ := o.f.now[place{c, s}].(string) // zeros, if it is no data
+			text, _ := o.f.disk[place{c, s}.index()].(string) // zeros, if it is no data
 			data = append(data, text...)
 			data = append(data, make([]byte, sectorSize-len(text))...)
 		}
@@ -227,7 +227,7 @@ func (o *file) append(p []byte) (int, error) {
 	n := min(len(p), ClusterSize-used)
 	for rest := p[:n]; len(rest) > 0; {
 		at, in := used/sectorSize, used%sectorSize
-		old, _ := f.now[place{c, at}].(string)
+		old, _ := f.disk[place{c, at}.index()].(string)
 		k := min(len(rest), sectorSize-in)
 		f.set(place{c, at}, old[:in]+string(rest[:k]))
 		rest, used = rest[k:], used+k
