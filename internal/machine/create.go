@@ -10,8 +10,9 @@ import (
 )
 
 // Create makes a machine on two new file systems, given by their block
-// devices. The mounts are seen by nobody else and disappear with Close.
-func Create(rootDevice, espDevice string) (m *Machine, err error) {
+// devices. insecure allows a root without fs-verity. The mounts are seen by
+// nobody else and disappear with Close.
+func Create(rootDevice, espDevice string, insecure bool) (m *Machine, err error) {
 	m = &Machine{}
 	defer func() {
 		if err != nil {
@@ -22,7 +23,7 @@ func Create(rootDevice, espDevice string) (m *Machine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := makeSkeleton(sysroot); err != nil {
+	if err := makeSkeleton(sysroot, insecure); err != nil {
 		return nil, err
 	}
 	if err := m.useSysroot(sysroot); err != nil {
@@ -55,7 +56,7 @@ func (m *Machine) mountRoot(fstype, device string, options ...string) (*os.Root,
 
 // makeSkeleton makes the directories of a physical root that upstream's tools
 // expect, and the empty repository.
-func makeSkeleton(root *os.Root) error {
+func makeSkeleton(root *os.Root, insecure bool) error {
 	for _, d := range []string{"boot/efi", "ostree"} {
 		if err := root.MkdirAll(d, 0o755); err != nil {
 			return err
@@ -69,7 +70,7 @@ func makeSkeleton(root *os.Root) error {
 		return err
 	}
 	defer repoRoot.Close()
-	repo, err := images.Init(repoRoot, images.InitOptions{})
+	repo, err := images.Init(repoRoot, images.InitOptions{Insecure: insecure})
 	if err != nil {
 		return fmt.Errorf("making the image repository: %w", err)
 	}

@@ -52,20 +52,19 @@ func TakeLock(ctx context.Context, run *os.Root, verb string, wait time.Duration
 		}
 	}
 	text := fmt.Sprintf("bootc %s (process %d)\n", verb, os.Getpid())
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(text), 0)
 	}
 	if err != nil {
 		f.Close()
-		return nil, err
+		return nil, fmt.Errorf("writing /run/%s: %w", lockFile, err)
 	}
 	return &Lock{f}, nil
 }
 
 // Release gives the lock back.
 func (l *Lock) Release() error {
-	l.f.Truncate(0)
-	return l.f.Close()
+	return errors.Join(l.f.Truncate(0), l.f.Close())
 }
 
 func readHolder(f *os.File) string {

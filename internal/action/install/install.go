@@ -83,7 +83,7 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (id bootc.ID,
 	if err != nil {
 		return "", fmt.Errorf("partitioning %s: %w", p.Options.Device, err)
 	}
-	m, err := machine.Create(parts.Root, parts.ESP)
+	m, err := machine.Create(parts.Root, parts.ESP, p.Options.AllowMissingVerity)
 	if err != nil {
 		return "", err
 	}

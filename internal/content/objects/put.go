@@ -98,7 +98,7 @@ func (p *pending) spill(r io.Reader, h io.Writer) error {
 			return fmt.Errorf("writing object: %w", err)
 		}
 		n, err = io.ReadFull(r, buf)
-		h.Write(buf[:n])
+		_, _ = h.Write(buf[:n]) // a hash never fails
 		p.size += int64(n)
 		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 			return err

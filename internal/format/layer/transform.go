@@ -46,7 +46,7 @@ func (o Options) Plain(t *tree.Tree) error {
 		run.RemoveChildren()
 		run.Mtime = usr.Mtime
 	}
-	t.Walk(func(_ string, n *tree.Node) error {
+	_ = t.Walk(func(_ string, n *tree.Node) error {
 		n.Xattrs = o.keep(n.Xattrs)
 		return nil
 	})

@@ -87,7 +87,7 @@ func TestBoot(t *testing.T) {
 		{"no /sysroot", []file{dir("usr"), dir("boot")}, "the image has no directory /sysroot: add `RUN mkdir /sysroot` to its Containerfile"},
 		{"/boot is a link", []file{dir("usr"), dir("sysroot"), symlink("boot", "efi")}, "/boot of the image is a symbolic link to \"efi\""},
 
-		{"no policy", config("SELINUX=disabled\n# SELINUXTYPE=x\nSELINUXTYPE\nXSELINUXTYPE=y\n"), ""},
+		{"no policy", config("SELINUX=disabled\n# SELINUXTYPE=x\nSELINUXTYPE\nXSELINUXTYPE=y\nſELINUXTYPE=z\n"), ""},
 		{"policy", config("SELINUX=disabled\n  selinuxType = targeted \nSELINUXTYPE=other\n"), `the image has the SELinux policy "targeted" (/etc/selinux/config), whose labels are not supported yet`},
 		{"policy in a large file", config(strings.Repeat("#", 100) + "\nSELINUXTYPE=t"), `the SELinux policy "t"`},
 		{"empty policy", config("SELINUXTYPE=\n"), `the SELinux policy ""`},
