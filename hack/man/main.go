@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/cpuguy83/go-md2man/v2/md2man"
@@ -26,9 +27,12 @@ func main() {
 }
 
 func render(from, to string) error {
-	pages, err := filepath.Glob(filepath.Join(from, "*.md"))
+	pages, err := filepath.Glob(filepath.Join(from, "*.8.md"))
 	if err != nil {
 		return err
+	}
+	if len(pages) == 0 {
+		return fmt.Errorf("no manual pages (*.8.md) in %s", from)
 	}
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
@@ -39,9 +43,25 @@ func render(from, to string) error {
 			return err
 		}
 		name := strings.TrimSuffix(filepath.Base(page), ".md")
-		if err := os.WriteFile(filepath.Join(to, name), md2man.Render(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(to, name), []byte(roff(text)), 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// roff renders a page. To roff a bare hyphen is not the character that options
+// and file names have, and .TH forgets that words are not to be hyphenated.
+func roff(page []byte) string {
+	bare := regexp.MustCompile(`(\\?)-`)
+	lines := strings.Split(string(md2man.Render(page)), "\n")
+	for i, line := range lines {
+		switch {
+		case strings.HasPrefix(line, ".TH "):
+			lines[i] = line + "\n.nh"
+		case !strings.HasPrefix(line, "."):
+			lines[i] = bare.ReplaceAllString(line, `\-`)
+		}
+	}
+	return strings.TrimPrefix(strings.Join(lines, "\n"), ".nh\n")
 }

@@ -68,8 +68,9 @@ func (m *Machine) InstallLoader(ctx context.Context, image *tree.Tree) error {
 }
 
 // CheckUKI refuses a unified kernel image that names another deployment than
-// the one that was composed from its image.
-func (m *Machine) CheckUKI(s *bootable.System, id bootc.ID) error {
+// the one that was composed from its image, and one that does not insist on
+// fs-verity unless insecure allows it.
+func (m *Machine) CheckUKI(s *bootable.System, id bootc.ID, insecure bool) error {
 	f, err := m.Repo.OpenFile(s.UKI)
 	if err != nil {
 		return err
@@ -93,6 +94,9 @@ func (m *Machine) CheckUKI(s *bootable.System, id bootc.ID) error {
 	}
 	if named.ID != id {
 		return fmt.Errorf("the UKI has the wrong composefs= parameter (is '%s', should be '%s')", named.ID, id)
+	}
+	if named.Insecure && !insecure {
+		return errors.New("the command line of the UKI does not insist on fs-verity (composefs=?…), which this machine does")
 	}
 	return nil
 }

@@ -29,15 +29,14 @@ func (m *Machine) Recover() error {
 	if st == nil {
 		return m.Loader.DropStaged()
 	}
-	if !m.State.Exists(st.ID) || !m.hasStagedEntry(st.ID) {
+	next, err := m.Loader.StagedEntries()
+	if err != nil {
+		return err // what cannot be read is not dropped
+	}
+	if !m.State.Exists(st.ID) || find(next, st.ID) == nil {
 		return m.DropStaged()
 	}
-	return nil
-}
-
-func (m *Machine) hasStagedEntry(id bootc.ID) bool {
-	next, err := m.Loader.StagedEntries()
-	return err == nil && find(next, id) != nil
+	return m.Loader.Recover(st.ID)
 }
 
 // Clean recovers and then removes every deployment that no boot entry and no
@@ -65,21 +64,24 @@ func (m *Machine) Clean(ctx context.Context) error {
 		return err
 	}
 	tags := map[bootc.Digest]bool{}
+	known := true
 	for _, id := range ids {
 		if !live[id] {
-			if err := m.State.Remove(id); err != nil {
+			// The state goes last: it is what is found again after a cut.
+			if err := m.Repo.RemoveImage(id); err != nil {
 				return err
 			}
-			if err := m.Repo.RemoveImage(id); err != nil {
+			if err := m.State.Remove(id); err != nil {
 				return err
 			}
 			continue
 		}
 		o, err := m.State.Origin(id)
-		if err != nil {
-			return err
-		}
+		known = known && err == nil // whose image is not known keeps all tags
 		tags[o.Manifest] = true
+	}
+	if !known {
+		return nil
 	}
 	return m.untag(tags)
 }

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -23,21 +24,32 @@ func Create(rootDevice, espDevice string, insecure bool) (m *Machine, err error)
 	if err != nil {
 		return nil, err
 	}
-	if err := makeSkeleton(sysroot, insecure); err != nil {
-		return nil, err
-	}
-	if err := m.useSysroot(sysroot); err != nil {
-		return nil, err
-	}
-	if err := m.State.Init(); err != nil {
-		return nil, err
-	}
 	esp, err := m.mountRoot("vfat", espDevice, "fmask=0077", "dmask=0077")
 	if err != nil {
 		return nil, err
 	}
-	m.Loader = boot.New(esp)
+	return m, m.create(sysroot, esp, insecure)
+}
+
+// CreateOn makes a machine on two new file systems that are mounted already.
+// The handles stay the caller's.
+func CreateOn(sysroot, esp *os.Root, insecure bool) (*Machine, error) {
+	m := &Machine{}
+	if err := m.create(sysroot, esp, insecure); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
 	return m, nil
+}
+
+func (m *Machine) create(sysroot, esp *os.Root, insecure bool) error {
+	if err := makeSkeleton(sysroot, insecure); err != nil {
+		return err
+	}
+	if err := m.useSysroot(sysroot); err != nil {
+		return err
+	}
+	m.Loader = boot.New(esp)
+	return m.State.Init()
 }
 
 func (m *Machine) mountRoot(fstype, device string, options ...string) (*os.Root, error) {

@@ -28,8 +28,13 @@ const lockFile = "bootc.lock"
 // waits at most for the given time, or until ctx ends; then it returns a
 // [*LockedError]. The kernel releases the lock of a process that dies.
 func TakeLock(ctx context.Context, run *os.Root, verb string, wait time.Duration) (*Lock, error) {
-	f, err := run.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o644)
+	// Nobody but root may open it, or anybody could hold the lock.
+	f, err := run.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(0o600); err != nil {
+		f.Close()
 		return nil, err
 	}
 	deadline := time.Now().Add(wait)

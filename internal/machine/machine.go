@@ -173,6 +173,12 @@ func (m *Machine) RollbackQueued() (bool, error) {
 	return next != "" && next != m.Booted.ID, nil
 }
 
+// BootsNext reports whether the deployment is the first that the loader tries.
+func (m *Machine) BootsNext(id bootc.ID) (bool, error) {
+	entries, err := m.Loader.Entries()
+	return err == nil && first(entries) == id, err
+}
+
 func find(entries []boot.Entry, id bootc.ID) *boot.Entry {
 	for i := range entries {
 		if entries[i].ID == id {

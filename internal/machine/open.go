@@ -11,6 +11,7 @@ import (
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
+	cmdlines "github.com/bootc-go/bootc/internal/format/cmdline"
 	"github.com/bootc-go/bootc/internal/linux/block"
 	"github.com/bootc-go/bootc/internal/linux/dir"
 	"github.com/bootc-go/bootc/internal/linux/mount"
@@ -63,11 +64,12 @@ func ReadBooted() (*Booted, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Booted{
-		ID:      id,
-		Verity:  hasOption(root.VFSOptions, "verity=require"),
-		Cmdline: strings.TrimSpace(string(cmdline)),
-	}, nil
+	b := &Booted{ID: id, Verity: hasOption(root.VFSOptions, "verity=require"), Cmdline: strings.TrimSpace(string(cmdline))}
+	if source != root.Source { // a transient layer lies over the verified one
+		asked, err := cmdlines.Composefs(b.Cmdline)
+		b.Verity = err == nil && !asked.Insecure
+	}
+	return b, nil
 }
 
 func hasOption(options, want string) bool {
@@ -82,7 +84,13 @@ func hasOption(options, want string) bool {
 // OpenRunning opens the running computer for changes. Its file systems are
 // reached through mounts of our own, which no other process sees; what is
 // mounted read-only for others stays so.
-func OpenRunning() (m *Machine, err error) {
+func OpenRunning() (*Machine, error) { return openRunning(true) }
+
+// OpenReading opens the running computer to look at it. Nothing is written,
+// not even what a file system writes when it is mounted.
+func OpenReading() (*Machine, error) { return openRunning(false) }
+
+func openRunning(write bool) (m *Machine, err error) {
 	if InContainer() {
 		return nil, ErrContainer
 	}
@@ -99,7 +107,7 @@ func OpenRunning() (m *Machine, err error) {
 			m.Close()
 		}
 	}()
-	if err := m.openSysroot("/sysroot"); err != nil {
+	if err := m.openSysroot("/sysroot", write); err != nil {
 		return nil, fmt.Errorf("opening /sysroot: %w", err)
 	}
 	if m.Run, err = os.OpenRoot("/run"); err != nil {
@@ -110,19 +118,19 @@ func OpenRunning() (m *Machine, err error) {
 		return nil, err
 	}
 	m.onClose(m.Etc.Close)
-	if err := m.openLoader("/sysroot"); err != nil {
+	if err := m.openLoader("/sysroot", write); err != nil {
 		return nil, fmt.Errorf("opening the EFI system partition: %w", err)
 	}
 	return m, nil
 }
 
-func (m *Machine) openSysroot(path string) error {
+func (m *Machine) openSysroot(path string, write bool) error {
 	clone, err := mount.Clone(path)
 	if err != nil {
 		return err
 	}
 	m.onClose(clone.Close)
-	if err := mount.SetReadOnly(clone, false); err != nil {
+	if err := mount.SetReadOnly(clone, !write); err != nil {
 		return err
 	}
 	root, err := rootOf(clone)
@@ -147,7 +155,7 @@ func (m *Machine) useSysroot(root *os.Root) error {
 	return nil
 }
 
-func (m *Machine) openLoader(sysroot string) error {
+func (m *Machine) openLoader(sysroot string, write bool) error {
 	var st unix.Stat_t
 	if err := unix.Stat(sysroot, &st); err != nil {
 		return err
@@ -156,7 +164,14 @@ func (m *Machine) openLoader(sysroot string) error {
 	if err != nil {
 		return err
 	}
-	root, err := m.mountRoot("vfat", esp, "fmask=0077", "dmask=0077")
+	options := []string{"fmask=0077", "dmask=0077"}
+	var root *os.Root
+	if !write {
+		root, err = m.mountRoot("vfat", esp, append(options, "ro")...)
+	}
+	if write || errors.Is(err, unix.EBUSY) { // mounted for writing elsewhere
+		root, err = m.mountRoot("vfat", esp, options...)
+	}
 	if err != nil {
 		return err
 	}

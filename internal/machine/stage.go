@@ -17,10 +17,11 @@ func (m *Machine) MarkStaged(st deploy.Staged) error {
 	if err := m.State.SetStaged(st); err != nil {
 		return err
 	}
-	if m.Run == nil {
-		return nil
+	if m.Run != nil {
+		// Only upstream's tools read it, and the next boot makes it again.
+		_ = deploy.Mirror(m.Run, &st)
 	}
-	return deploy.Mirror(m.Run, &st)
+	return nil
 }
 
 // ClearStaged forgets the staged update; its boot entries stay.

@@ -10,8 +10,9 @@ import (
 )
 
 // tcg is software emulation. The processor is without what has made guests
-// crash in it: CMPXCHG16B and five-level paging.
-var tcg = []string{"-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,cx16=off,la57=off"}
+// crash in it, CMPXCHG16B and five-level paging, and without virtualization of
+// its own, for which guests only load modules.
+var tcg = []string{"-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,cx16=off,la57=off,svm=off"}
 
 var kvm = []string{"-accel", "kvm", "-cpu", "host"}
 

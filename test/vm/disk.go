@@ -2,7 +2,10 @@ package vm
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -59,4 +62,28 @@ func (d Disk) arguments(i int) []string {
 		drive += ",snapshot=on"
 	}
 	return append([]string{"-drive", drive}, device...)
+}
+
+// Installed returns a disk with an image installed under a name. It is made
+// once, by install upon an empty disk of 10 GiB, and must not change any more:
+// machines get an [Lab.Overlay] of it.
+func (l *Lab) Installed(ctx context.Context, img *Image, ref string, install func(Disk) error) (Disk, error) {
+	sum := sha256.Sum256([]byte(img.Key() + " " + ref))
+	key := "installed-" + hex.EncodeToString(sum[:8])
+	d := Disk{Path: filepath.Join(l.cache, "disks", key+".qcow2"), Format: "qcow2"}
+	made := func() bool { _, err := os.Stat(d.Path); return err == nil }
+	err := l.once(ctx, key, made, func() error {
+		work := Disk{Path: d.Path + ".new", Format: "qcow2"}
+		if _, err := l.command(ctx, "qemu-img", "create", "-q", "-f", "qcow2", work.Path, "10G"); err != nil {
+			return err
+		}
+		if err := install(work); err != nil {
+			return err
+		}
+		return os.Rename(work.Path, d.Path)
+	})
+	if err != nil {
+		return Disk{}, fmt.Errorf("installing %s: %w", img.Name, err)
+	}
+	return d, nil
 }

@@ -135,12 +135,37 @@ func (l *Lab) Live(ctx context.Context, img *Image) (*Live, error) {
 	return live, nil
 }
 
-func (l *Lab) makeLive(ctx context.Context, img *Image, dir string) (err error) {
+func (l *Lab) makeLive(ctx context.Context, img *Image, dir string) error {
 	work := fmt.Sprintf("%s.%d", dir, os.Getpid())
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
+	err := l.mounted(ctx, img, func(root string) error {
+		modules, err := kernelDir(root)
+		if err != nil {
+			return err
+		}
+		for _, name := range []string{"vmlinuz", "initramfs.img"} {
+			data, err := os.ReadFile(filepath.Join(modules, name))
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(work, name), data, 0o644); err != nil {
+				return err
+			}
+		}
+		_, err = l.command(ctx, "mkfs.ext4", "-q", "-F", "-d", root, filepath.Join(work, "root.img"), "3G")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return os.Rename(work, dir)
+}
+
+// mounted calls a function with the directory of an image's files.
+func (l *Lab) mounted(ctx context.Context, img *Image, do func(root string) error) error {
 	container, err := l.buildah(ctx, "from", img.Name)
 	if err != nil {
 		return err
@@ -150,25 +175,17 @@ func (l *Lab) makeLive(ctx context.Context, img *Image, dir string) (err error) 
 	if err != nil {
 		return err
 	}
+	return do(root)
+}
+
+// kernelDir finds the directory of an image's kernel.
+func kernelDir(root string) (string, error) {
 	kernels, err := filepath.Glob(filepath.Join(root, "usr/lib/modules/*/vmlinuz"))
 	if err != nil {
-		return err
+		return "", err
 	}
 	if len(kernels) != 1 {
-		return fmt.Errorf("the image has %d kernels", len(kernels))
+		return "", fmt.Errorf("the image has %d kernels", len(kernels))
 	}
-	for _, name := range []string{"vmlinuz", "initramfs.img"} {
-		data, err := os.ReadFile(filepath.Join(filepath.Dir(kernels[0]), name))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(work, name), data, 0o644); err != nil {
-			return err
-		}
-	}
-	disk := filepath.Join(work, "root.img")
-	if _, err := l.command(ctx, "mkfs.ext4", "-q", "-F", "-d", root, disk, "3G"); err != nil {
-		return err
-	}
-	return os.Rename(work, dir)
+	return filepath.Dir(kernels[0]), nil
 }

@@ -347,3 +347,17 @@ func (m *Machine) startTPM(ctx context.Context, run string) ([]string, error) {
 
 // BootID tells the running boot from others.
 func (m *Machine) BootID() string { return strings.TrimSpace(m.boot) }
+
+// AwaitSerial waits until the serial port has said a text, in a line of this
+// boot.
+func (m *Machine) AwaitSerial(ctx context.Context, text string) error {
+	for !m.serial.said(text) {
+		if !m.IsOn() {
+			return fmt.Errorf("machine %s went off before its serial port said %q", m.name, text)
+		}
+		if err := pause(ctx, 5*time.Millisecond); err != nil {
+			return fmt.Errorf("waiting for the serial port of %s to say %q: %w", m.name, text, err)
+		}
+	}
+	return nil
+}

@@ -89,7 +89,7 @@ http: {addr: "127.0.0.1:%d", secret: lab}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	r := &Registry{lab: l, port: port, cmd: cmd, done: make(chan struct{}), run: fmt.Sprintf("run%d", os.Getpid())}
+	r := &Registry{lab: l, port: port, cmd: cmd, done: make(chan struct{}), run: filepath.Base(l.Out)}
 	go func() { cmd.Wait(); close(r.done) }()
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -117,13 +117,19 @@ func (r *Registry) stop() error {
 	return os.RemoveAll(filepath.Join(r.lab.cache, "registry", "docker/registry/v2/repositories", r.run))
 }
 
-// Host is the registry's address on this computer, Guest that from a machine.
-func (r *Registry) Host() string  { return fmt.Sprintf("127.0.0.1:%d", r.port) }
+// Host is the registry's address on this computer.
+func (r *Registry) Host() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
+
+// Guest is the registry's address from a machine.
 func (r *Registry) Guest() string { return fmt.Sprintf("10.0.2.2:%d", r.port) }
 
-// Name is how a machine calls an image of this run: "debian:stable" becomes
-// "10.0.2.2:PORT/runPID/debian:stable".
+// Name is how a machine calls an image of this lab: "debian:stable" becomes
+// "10.0.2.2:PORT/vm/debian:stable". It is the same in the next run, as disks
+// that were installed remember it.
 func (r *Registry) Name(image string) string { return r.Guest() + "/" + r.run + "/" + image }
+
+// HostName is what this computer calls the image that machines call Name.
+func (r *Registry) HostName(image string) string { return r.Host() + "/" + r.run + "/" + image }
 
 // Publish makes an image available under a name, such as "debian:stable", and
 // returns the digest of its manifest. What the name meant before is replaced.
@@ -142,7 +148,7 @@ func (r *Registry) Publish(ctx context.Context, img *Image, as string) (string, 
 	if err != nil {
 		return "", fmt.Errorf("pushing %s: %w", img.Name, err)
 	}
-	to, err := name.ParseReference(r.Host()+"/"+r.run+"/"+as, name.Insecure)
+	to, err := name.ParseReference(r.HostName(as), name.Insecure)
 	if err != nil {
 		return "", err
 	}

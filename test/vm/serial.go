@@ -124,6 +124,18 @@ func (s *serial) forget() {
 	s.fatal = ""
 }
 
+// said looks for a text in the last lines.
+func (s *serial) said(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.last {
+		if strings.Contains(l, text) {
+			return true
+		}
+	}
+	return strings.Contains(string(s.line), text)
+}
+
 func (s *serial) tail() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,7 +12,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/change"
+	"github.com/bootc-go/bootc/internal/machine/deploy"
 	"github.com/bootc-go/bootc/internal/machine/etc"
 )
 
@@ -47,8 +50,9 @@ func New(m *machine.Machine) (*Plan, error) {
 }
 
 // Apply merges /etc and switches the boot entries. Conflicts are recorded for
-// bootc status and are an error; then nothing is switched.
-func (p *Plan) Apply(ctx context.Context) error {
+// bootc status and are an error; then nothing is switched. After the switch the
+// end of ctx no longer stops it.
+func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) error {
 	if p.Nothing {
 		return nil
 	}
@@ -66,20 +70,47 @@ func (p *Plan) Apply(ctx context.Context) error {
 		err := fmt.Errorf("%d conflicts in /etc, the update stays staged%s", len(p.Conflicts), text)
 		return errors.Join(err, p.m.MarkStaged(*st))
 	}
-	if err := p.m.MergeEtc(ctx, st.ID, p.merge); err != nil {
-		return fmt.Errorf("merging /etc: %w", err)
+	if err := change.Run(ctx, "finalizing", p.steps(st), progress); err != nil {
+		return errors.Join(err, Failed(p.m, err))
 	}
-	if err := p.m.Repo.Sync(); err != nil {
+	return change.Run(context.WithoutCancel(ctx), "tidying", p.tidying(st), progress)
+}
+
+// Failed records why the staged update could not be applied, so that bootc
+// status tells it and no machine reboots again and again for it.
+func Failed(m *machine.Machine, cause error) error {
+	st, err := m.State.Staged()
+	if err != nil || st == nil {
 		return err
 	}
-	if err := p.m.Loader.SwitchEntries(); err != nil { // commit: the next boot is the new one
-		return fmt.Errorf("switching boot entries: %w", err)
+	st.Failure = cause.Error()
+	return m.MarkStaged(*st)
+}
+
+// steps lead to the commit, which is the last one.
+func (p *Plan) steps(st *deploy.Staged) []change.Step {
+	return []change.Step{
+		{Name: "merging /etc", Do: func(ctx context.Context) error {
+			return p.m.MergeEtc(ctx, st.ID, p.merge)
+		}},
+		{Name: "flushing", Do: func(context.Context) error {
+			return p.m.Repo.Sync()
+		}},
+		{Name: "switching boot entries", Do: func(context.Context) error {
+			return p.m.Loader.SwitchEntries()
+		}},
 	}
-	if err := p.m.ClearStaged(); err != nil {
-		return err
+}
+
+// tidying is what follows the commit. The next boot does what is missed.
+func (p *Plan) tidying(st *deploy.Staged) []change.Step {
+	return []change.Step{
+		{Name: "forgetting the staged update", Do: func(context.Context) error {
+			return p.m.ClearStaged()
+		}},
+		{Name: "accepting the image", Do: func(context.Context) error {
+			return p.m.State.Accept(st.Manifest)
+		}},
+		{Name: "removing leftovers", Do: p.m.Clean},
 	}
-	if err := p.m.State.Accept(st.Manifest); err != nil {
-		return err
-	}
-	return p.m.Clean(ctx)
 }

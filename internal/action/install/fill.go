@@ -17,9 +17,9 @@ import (
 	"github.com/bootc-go/bootc/internal/machine/deploy"
 )
 
-// fill puts the image on the new file systems. The boot entry comes last: a
+// Fill puts the image on the new file systems of a machine. The boot entry comes last: a
 // disk without it does not boot, one with it boots a whole system.
-func (p *Plan) fill(ctx context.Context, m *machine.Machine, progress bootc.Progress) (bootc.ID, error) {
+func (p *Plan) Fill(ctx context.Context, m *machine.Machine, progress bootc.Progress) (bootc.ID, error) {
 	img, err := m.Repo.Pull(ctx, p.source, progress)
 	if err != nil {
 		return "", err
@@ -39,7 +39,7 @@ func (p *Plan) fill(ctx context.Context, m *machine.Machine, progress bootc.Prog
 		if len(p.Options.Kargs) > 0 {
 			return "", fmt.Errorf("--karg cannot be used with a unified kernel image, whose command line is fixed")
 		}
-		if err := m.CheckUKI(system, id); err != nil {
+		if err := m.CheckUKI(system, id, p.Options.AllowMissingVerity); err != nil {
 			return "", err
 		}
 	}

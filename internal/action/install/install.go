@@ -18,9 +18,9 @@ import (
 	"github.com/bootc-go/bootc/internal/machine/storage"
 )
 
-// Options say what to install. Device and Source are needed.
+// Options say what to install. Source is needed, and Device for [Plan.Apply].
 type Options struct {
-	Device  string    // the disk, /dev/vda
+	Device  string    // the disk, /dev/vda; "" for a plan that only fills a machine
 	Source  bootc.Ref // where the image is read from
 	Target  bootc.Ref // what the machine follows later; zero: Source
 	Kargs   []string  // more kernel arguments
@@ -48,9 +48,12 @@ func New(ctx context.Context, o Options) (*Plan, error) {
 	if err := checkKargs(o.Kargs); err != nil {
 		return nil, err
 	}
-	layout, err := storage.New(o.Device, o.Storage)
-	if err != nil {
-		return nil, err
+	var layout *storage.Plan
+	if o.Device != "" {
+		var err error
+		if layout, err = storage.New(o.Device, o.Storage); err != nil {
+			return nil, err
+		}
 	}
 	src, err := registry.Open(ctx, o.Source, o.Registry)
 	if err != nil {
@@ -88,5 +91,5 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (id bootc.ID,
 		return "", err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	return p.fill(ctx, m, progress)
+	return p.Fill(ctx, m, progress)
 }

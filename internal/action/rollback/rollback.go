@@ -57,17 +57,18 @@ func New(m *machine.Machine) (*Plan, error) {
 // Back reports whether another deployment than the booted one boots next.
 func (p *Plan) Back() bool { return p.Next != p.booted.ID }
 
-// Apply swaps the boot order. What is rolled back from is recorded, so that an
-// upgrade does not take it again by itself.
-func (p *Plan) Apply(ctx context.Context) error {
+// Apply swaps the boot order; that is the commit. What is rolled back from is
+// recorded, so that an upgrade does not take it again by itself; that it could
+// not be recorded is told, and does not keep the machine from going back.
+func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) error {
 	if err := p.m.DropStaged(); err != nil {
 		return fmt.Errorf("dropping the staged update: %w", err)
 	}
-	if err := p.remember(); err != nil {
-		return err
-	}
 	if err := p.m.Loader.MakeFirst(p.Next); err != nil {
 		return fmt.Errorf("switching boot entries: %w", err)
+	}
+	if err := p.remember(); err != nil {
+		progress.Send(bootc.Notice{Text: fmt.Sprintf("warning: the image is not remembered as rolled back, an upgrade may take it again: %v", err)})
 	}
 	return p.m.Clean(ctx)
 }

@@ -38,6 +38,9 @@ func Of(m *machine.Machine) (*bootc.Host, error) {
 			break
 		}
 	}
+	if d := machine.InSlot(all, bootc.Staged); d != nil && d.Staged.Failure != "" {
+		h.Status.Notices = append(h.Status.Notices, "the staged update could not be applied at the last shutdown: "+d.Staged.Failure)
+	}
 	queued, err := m.RollbackQueued()
 	if err == nil && queued {
 		h.Status.RollbackQueued = true

@@ -7,13 +7,15 @@ import (
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
-	"github.com/bootc-go/bootc/internal/linux/systemd"
 	"github.com/bootc-go/bootc/internal/machine"
 	"github.com/bootc-go/bootc/internal/machine/bootable"
 	"github.com/bootc-go/bootc/internal/machine/change"
 	"github.com/bootc-go/bootc/internal/machine/deploy"
 	"github.com/bootc-go/bootc/internal/machine/etc"
 )
+
+// finalizeUnit applies a staged update when it is stopped, at shutdown.
+const finalizeUnit = "bootc-finalize-staged.service"
 
 // A Result says what Apply has done.
 type Result struct {
@@ -46,9 +48,15 @@ func (e *ConflictError) Error() string {
 func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (*Result, error) {
 	r := &Result{Ref: p.Ref, Manifest: p.Manifest, Version: p.Version}
 	switch p.Outcome {
-	case Lock, Unlock:
+	case Lock, Unlock, AlreadyStaged:
 		staged := machine.InSlot(p.current, bootc.Staged)
 		r.ID, r.Staged = staged.ID, true
+		if err := p.o.StartUnit(ctx, finalizeUnit); err != nil {
+			return nil, err
+		}
+		if p.Outcome == AlreadyStaged {
+			return r, nil
+		}
 		return r, SetLocked(p.m, p.Outcome == Lock)
 	case Update:
 	default:
@@ -66,15 +74,15 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (*Result, err
 	}
 	s, err := p.prepare(ctx, img)
 	if err != nil {
-		return nil, errors.Join(err, p.forget(img))
+		return nil, errors.Join(err, p.forget(ctx, s))
 	}
 	r.ID = s.id
 	if s.id == p.m.Booted.ID {
-		return r, p.adopt(s)
+		return r, p.adopt(ctx, s)
 	}
 	r.Staged = true
 	if err := change.Run(ctx, "staging", p.steps(s), progress); err != nil {
-		return nil, errors.Join(err, p.m.Clean(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, p.forget(ctx, s))
 	}
 	return r, nil
 }
@@ -88,25 +96,27 @@ type staging struct {
 	kargs  string // the whole options line; empty for a UKI
 }
 
+// prepare works out the new deployment. After an error it returns what it has
+// found out so far.
 func (p *Plan) prepare(ctx context.Context, img *images.Image) (*staging, error) {
 	s := &staging{img: img}
 	var err error
 	if s.system, err = bootable.Read(img.Tree, p.m.Repo.ReadFile); err != nil {
-		return nil, err
+		return s, err
 	}
 	if s.id, err = p.m.Repo.Compose(ctx, img); err != nil {
-		return nil, fmt.Errorf("composing the image: %w", err)
+		return s, fmt.Errorf("composing the image: %w", err)
 	}
 	if s.system.UKI != nil {
-		if err := p.m.CheckUKI(s.system, s.id); err != nil {
-			return nil, err
+		if err := p.m.CheckUKI(s.system, s.id, !p.m.Booted.Verity); err != nil {
+			return s, err
 		}
 	}
 	s.origin = deploy.Origin{Ref: p.Ref, BootType: deploy.BLS, Manifest: img.Manifest}
 	if s.system.UKI != nil {
 		s.origin.BootType = deploy.UKI
 	} else if s.kargs, err = p.kargs(s); err != nil {
-		return nil, err
+		return s, err
 	}
 	return s, p.checkEtc(s)
 }
@@ -128,9 +138,13 @@ func (p *Plan) checkEtc(s *staging) error {
 func (p *Plan) steps(s *staging) []change.Step {
 	m := p.m
 	var artefacts machine.Artefacts
+	var origin *deploy.Origin // of a deployment with the same content
+	all, _ := m.Deployments() // what cannot be read is not staged again
+	replaced := machine.InSlot(all, bootc.Staged)
+	queued := false
 	return []change.Step{
 		{Name: "starting the finalize service", Do: func(ctx context.Context) error {
-			return systemd.StartUnit(ctx, "bootc-finalize-staged.service")
+			return p.o.StartUnit(ctx, finalizeUnit)
 		}},
 		{Name: "tagging the image", Do: func(context.Context) error {
 			return m.Repo.Tag(s.img.Manifest)
@@ -141,10 +155,32 @@ func (p *Plan) steps(s *staging) []change.Step {
 			return err
 		}},
 		{Name: "creating the deployment", Do: func(ctx context.Context) error {
+			if o, err := m.State.Origin(s.id); err == nil {
+				origin = &o
+			}
 			return m.State.Create(ctx, s.id, s.img.Tree, m.Repo.OpenFile, s.origin)
+		}, Undo: func(context.Context) error {
+			if origin == nil {
+				return nil // a leftover now
+			}
+			return m.State.WriteOrigin(s.id, *origin)
+		}},
+		{Name: "taking back a rollback to the same deployment", Do: func(context.Context) (err error) {
+			// A staged update that boots first counts as switched to.
+			if queued, err = m.BootsNext(s.id); err != nil || !queued {
+				return err
+			}
+			return m.Loader.MakeFirst(m.Booted.ID)
+		}, Undo: func(context.Context) error {
+			if !queued {
+				return nil
+			}
+			return m.Loader.MakeFirst(s.id)
 		}},
 		{Name: "dropping what was staged before", Do: func(context.Context) error {
 			return m.DropStaged()
+		}, Undo: func(context.Context) error {
+			return stageAgain(m, replaced)
 		}},
 		{Name: "staging the boot entries", Do: func(context.Context) error {
 			return m.StageEntries(artefacts, s.system, s.kargs)
@@ -155,9 +191,20 @@ func (p *Plan) steps(s *staging) []change.Step {
 	}
 }
 
+// stageAgain puts back an update that was to be replaced, if there was one.
+func stageAgain(m *machine.Machine, d *machine.Deployment) error {
+	if err := m.DropStaged(); err != nil || d == nil || d.Entry == nil {
+		return err
+	}
+	if err := m.Loader.StageEntries(d.Entry.Entry, m.Booted.ID); err != nil {
+		return err
+	}
+	return m.MarkStaged(*d.Staged)
+}
+
 // adopt makes the booted deployment follow another reference to the same
 // content.
-func (p *Plan) adopt(s *staging) error {
+func (p *Plan) adopt(ctx context.Context, s *staging) error {
 	booted := machine.InSlot(p.current, bootc.Booted)
 	if booted == nil {
 		return errors.New("the booted deployment has no origin")
@@ -170,12 +217,22 @@ func (p *Plan) adopt(s *staging) error {
 	}
 	o := booted.Origin
 	o.Ref, o.Manifest = p.Ref, s.img.Manifest
-	return p.m.State.WriteOrigin(s.id, o)
+	if err := p.m.State.WriteOrigin(s.id, o); err != nil {
+		return err
+	}
+	return p.m.Clean(context.WithoutCancel(ctx)) // the tag of the old manifest
 }
 
-// forget removes what names an image that was pulled and not used.
-func (p *Plan) forget(img *images.Image) error {
-	return p.m.Clean(context.Background())
+// forget removes what names an image that was pulled and not used. The end of
+// ctx does not stop it.
+func (p *Plan) forget(ctx context.Context, s *staging) error {
+	if err := p.m.Clean(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	if s.id == "" || p.m.State.Exists(s.id) {
+		return nil
+	}
+	return p.m.Repo.RemoveImage(s.id)
 }
 
 // SetLocked says whether the staged update waits for bootc upgrade

@@ -30,7 +30,7 @@ func (p *Plan) kargs(s *staging) (string, error) {
 		}
 		old = was.Kargs
 	}
-	return cmdline.SetComposefs(cmdline.Delta(line, old, s.system.Kargs), string(s.id)), nil
+	return cmdline.SetComposefs(cmdline.Delta(line, old, s.system.Kargs), string(s.id), !p.m.Booted.Verity), nil
 }
 
 // localLine returns the options of the booted entry. A machine that boots a

@@ -15,6 +15,7 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/content/registry"
+	"github.com/bootc-go/bootc/internal/linux/systemd"
 	"github.com/bootc-go/bootc/internal/machine"
 	"github.com/bootc-go/bootc/internal/machine/deploy"
 )
@@ -32,6 +33,8 @@ type Options struct {
 	Retry bool
 	// Registry says how images are fetched.
 	Registry registry.Options
+	// StartUnit starts a unit of the service manager; nil: systemd's.
+	StartUnit func(ctx context.Context, unit string) error
 }
 
 // An Outcome says what a plan comes to.
@@ -80,6 +83,9 @@ func New(ctx context.Context, m *machine.Machine, o Options) (*Plan, error) {
 	all, err := m.Deployments()
 	if err != nil && machine.InSlot(all, bootc.Booted) == nil {
 		return nil, err
+	}
+	if o.StartUnit == nil {
+		o.StartUnit = systemd.StartUnit
 	}
 	p := &Plan{m: m, o: o, current: all}
 	if p.Ref, err = p.reference(); err != nil {
@@ -160,13 +166,13 @@ func (p *Plan) decide() error {
 		p.Outcome = Lock
 	case sameStaged && !p.o.DownloadOnly && staged.Staged.Locked:
 		p.Outcome = Unlock
-	case sameStaged && len(staged.Staged.Conflicts) == 0:
+	case sameStaged && len(staged.Staged.Conflicts) == 0 && staged.Staged.Failure == "":
 		p.Outcome = AlreadyStaged
 	case sameBooted && staged == nil:
 		p.Outcome = NoChange
 	}
-	if p.Outcome != Update || p.o.Retry {
-		return nil
+	if p.Outcome != Update || p.o.Retry || p.o.Target != nil || p.o.Tag != "" {
+		return nil // what is asked for by name is taken
 	}
 	r, err := p.m.State.Rejected(p.Manifest)
 	if err == nil && r != nil {

@@ -32,7 +32,9 @@ func Parse(file string, data []byte) (Entry, error) {
 	}
 	e := Entry{Name: name}
 	for _, text := range strings.FieldsFunc(string(data), isLineBreak) {
-		e.lines = append(e.lines, parseLine(text))
+		if text = strings.Trim(text, blank); text != "" {
+			e.lines = append(e.lines, parseLine(text))
+		}
 	}
 	return e, nil
 }
@@ -42,12 +44,11 @@ func isLineBreak(r rune) bool { return r == '\n' || r == '\r' }
 const blank = " \t"
 
 func parseLine(text string) line {
-	trimmed := strings.Trim(text, blank)
-	i := strings.IndexAny(trimmed, blank)
-	if i < 0 || trimmed[0] == '#' {
-		return line{value: trimmed}
+	i := strings.IndexAny(text, blank)
+	if i < 0 || text[0] == '#' {
+		return line{value: text}
 	}
-	return line{trimmed[:i], strings.TrimLeft(trimmed[i:], blank)}
+	return line{text[:i], strings.TrimLeft(text[i:], blank)}
 }
 
 // Bytes returns the text of the entry, "key value" on each line.

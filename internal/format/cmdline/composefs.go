@@ -72,11 +72,10 @@ func parseComposefs(p Param) (Image, error) {
 }
 
 // SetComposefs makes a command line name another image, in the place of the
-// image that it names. What was allowed to lack fs-verity still is.
-func SetComposefs(line, id string) string {
-	old, err := Composefs(line)
+// image that it names. insecure says whether that one may lack fs-verity.
+func SetComposefs(line, id string, insecure bool) string {
 	mark := ""
-	if err == nil && old.Insecure {
+	if insecure {
 		mark = "?"
 	}
 	line = RemoveKey(line, Param{Key: digestKey})

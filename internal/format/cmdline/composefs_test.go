@@ -71,11 +71,12 @@ func TestComposefs(t *testing.T) {
 }
 
 func TestSetComposefs(t *testing.T) {
-	tests := []struct{ line, want string }{
+	tests := []struct{ line, want string }{ // want has "?" where that is asked for
 		{"", "composefs=" + idB},
 		{"rw quiet", "rw quiet composefs=" + idB},
 		{"rw composefs=" + idA + " quiet", "rw composefs=" + idB + " quiet"},
-		{"rw composefs=?" + idA + " quiet", "rw composefs=?" + idB + " quiet"},
+		{"rw composefs=?" + idA + " quiet", "rw composefs=" + idB + " quiet"},
+		{"rw composefs=" + idA + " quiet", "rw composefs=?" + idB + " quiet"},
 		{"composefs=" + idA + " a composefs=?" + idA, "composefs=" + idB + " a"},
 		{"a composefs.digest=?v1-sha512-12:" + idA + " b", "a b composefs=?" + idB},
 		{"composefs=junk a", "composefs=" + idB + " a"},
@@ -83,7 +84,7 @@ func TestSetComposefs(t *testing.T) {
 		{"composefs=" + idA + ` a="x`, "composefs=" + idB + ` a="x`},
 	}
 	for _, tt := range tests {
-		got := cmdline.SetComposefs(tt.line, idB)
+		got := cmdline.SetComposefs(tt.line, idB, strings.Contains(tt.want, "=?"))
 		if got != tt.want {
 			t.Errorf("SetComposefs(%q) = %q, want %q", tt.line, got, tt.want)
 		}
@@ -116,7 +117,7 @@ func FuzzComposefs(f *testing.F) {
 		if err == nil && len(img.ID) != 128 {
 			t.Fatalf("Composefs(%q) = %v", line, img)
 		}
-		set := cmdline.SetComposefs(line, idB)
+		set := cmdline.SetComposefs(line, idB, false)
 		got, err2 := cmdline.Composefs(set)
 		if err2 != nil || string(got.ID) != idB || got.Insecure != (err == nil && img.Insecure) {
 			t.Fatalf("SetComposefs(%q) = %q, which names %v, %v", line, set, got, err2)

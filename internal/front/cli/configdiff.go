@@ -24,7 +24,7 @@ func (a *App) configDiffCommand() *cobra.Command {
 }
 
 func (a *App) configDiff() error {
-	m, err := machine.OpenRunning()
+	m, err := machine.OpenReading()
 	if err != nil {
 		return err
 	}

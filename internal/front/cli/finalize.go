@@ -42,13 +42,13 @@ func (a *App) finalize(ctx context.Context) error {
 	defer unlock()
 	plan, err := finalize.New(m)
 	if err != nil {
-		return err
+		return errors.Join(err, finalize.Failed(m, err))
 	}
 	if plan.Nothing {
 		fmt.Fprintln(a.Stdout, "No staged update to apply.")
 		return nil
 	}
-	if err := plan.Apply(ctx); err != nil {
+	if err := plan.Apply(ctx, nil); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.Stdout, "The staged update is the default now.")

@@ -39,7 +39,12 @@ func (a *App) rollback(ctx context.Context, apply bool) error {
 	if err != nil {
 		return err
 	}
-	if err := plan.Apply(ctx); err != nil {
+	progress, done, err := a.progress(progressFlags{quiet: true})
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := plan.Apply(ctx, progress); err != nil {
 		return err
 	}
 	if plan.Staged != nil {

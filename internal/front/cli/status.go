@@ -73,7 +73,7 @@ func (a *App) host() (*bootc.Host, error) {
 	if machine.InContainer() {
 		return bootc.NewHost(), nil
 	}
-	open := machine.OpenRunning
+	open := machine.OpenReading
 	if os.Geteuid() != 0 {
 		open = machine.OpenPublic
 	}

@@ -58,6 +58,8 @@ func (a *App) upgradeCommand() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("check", "from-downloaded")
 	cmd.MarkFlagsMutuallyExclusive("download-only", "apply")
 	cmd.MarkFlagsMutuallyExclusive("download-only", "from-downloaded")
+	cmd.MarkFlagsMutuallyExclusive("tag", "from-downloaded")
+	cmd.MarkFlagsMutuallyExclusive("retry", "from-downloaded")
 	return cmd
 }
 
@@ -139,7 +141,9 @@ func (a *App) printOutcome(p *upgrade.Plan, r *upgrade.Result, f upgradeFlags) {
 		fmt.Fprintln(a.Stdout, "Image specification is unchanged.")
 	case upgrade.AlreadyStaged:
 		fmt.Fprintf(a.Stdout, "No changes in staged image: %s\n", p.Ref)
-		if !f.apply {
+		if p.DownloadOnly() {
+			fmt.Fprintln(a.Stdout, "It is downloaded, but will not be applied on reboot.")
+		} else if !f.apply {
 			fmt.Fprintln(a.Stdout, "It is queued for the next boot.")
 		}
 	case upgrade.Unlock:
@@ -175,7 +179,7 @@ func (a *App) printQueued(r *upgrade.Result, p *upgrade.Plan) {
 
 // check is bootc upgrade --check.
 func (a *App) check(ctx context.Context, o upgrade.Options) error {
-	m, err := machine.OpenRunning()
+	m, err := machine.OpenReading()
 	if err != nil {
 		return fmt.Errorf("cannot check for updates: %w", err)
 	}
@@ -186,7 +190,12 @@ func (a *App) check(ctx context.Context, o upgrade.Options) error {
 		return fmt.Errorf("cannot check for updates: %w", err)
 	}
 	defer p.Close()
-	if p.Outcome != upgrade.Update {
+	switch p.Outcome {
+	case upgrade.Update:
+	case upgrade.Unlock:
+		fmt.Fprintf(a.Stdout, "Downloaded, not applied on reboot: %s\n", p.Ref)
+		return nil
+	default:
 		a.printOutcome(p, &upgrade.Result{Ref: p.Ref, Manifest: p.Manifest}, upgradeFlags{})
 		return nil
 	}
@@ -215,6 +224,9 @@ func (a *App) fromDownloaded(ctx context.Context, apply bool) error {
 	}
 	if st == nil {
 		return errors.New("cannot upgrade: no staged deployment found")
+	}
+	if err := systemd.StartUnit(ctx, "bootc-finalize-staged.service"); err != nil {
+		return fmt.Errorf("cannot upgrade: %w", err)
 	}
 	if st.Locked {
 		if err := upgrade.SetLocked(m, false); err != nil {

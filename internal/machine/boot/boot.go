@@ -66,7 +66,7 @@ type SystemdBoot struct{ v Volume }
 
 // New returns the boot loader of a mounted EFI system partition. Nothing is
 // read.
-func New(esp *os.Root) *SystemdBoot { return On(rootVolume{esp}) }
+func New(esp *os.Root) *SystemdBoot { return On(Mounted(esp)) }
 
 // On returns the boot loader of a volume.
 func On(v Volume) *SystemdBoot { return &SystemdBoot{v} }

@@ -225,11 +225,11 @@ func (c *computer) watch(verb func() error) ([]moment, error) {
 func choices(states []int, rnd *rand.Rand, random int) [][]int {
 	total := 1
 	for _, n := range states {
-		if total *= n; total > 300 {
+		if total *= n; total > 100 {
 			break
 		}
 	}
-	if total <= 300 && random > 0 {
+	if total <= 100 && random > 0 {
 		all := [][]int{make([]int, len(states))}
 		for i, n := range states {
 			for _, c := range slices.Clone(all) {
@@ -316,7 +316,7 @@ func stories() []story {
 	}
 }
 
-var cuts = flag.Int("cuts", 6, "how many random states of the disk are tried at each flush")
+var cuts = flag.Int("cuts", 3, "how many random states of the disk are tried at each flush")
 
 // TestPowerCut cuts the power at every flush of every verb, and again in the
 // recovery, with the unflushed sectors in any of their states. The loader must
@@ -392,7 +392,7 @@ func (o *oracle) check(c *computer, cutAgain bool) {
 	if !o.bootable(c, "after recovery") || !o.clean(c) {
 		return
 	}
-	if o.cuts%4 == 0 && !o.stillWorks(c) {
+	if o.cuts%6 == 0 && !o.stillWorks(c) {
 		return
 	}
 	if !cutAgain {

@@ -128,35 +128,31 @@ func (l *SystemdBoot) sizes(dir string) (map[string]int64, error) {
 	return all, nil
 }
 
-// maybeSameFile reports whether two files have the same content, or whether
-// that cannot be found out.
+// maybeSameFile reports whether two files of one size have the same content, as
+// far as they can be read. One that can be read to its end is none that cannot:
+// one chain of clusters is broken under both of its names.
 func (l *SystemdBoot) maybeSameFile(a, b string) bool {
-	x, err := l.v.Open(a)
-	if err != nil {
-		return true
+	x, errX := l.v.Open(a)
+	if errX == nil {
+		defer x.Close()
 	}
-	defer x.Close()
-	y, err := l.v.Open(b)
-	if err != nil {
-		return true
+	y, errY := l.v.Open(b)
+	if errY == nil {
+		defer y.Close()
 	}
-	defer y.Close()
 	p, q := make([]byte, 1<<13), make([]byte, 1<<13)
-	for {
-		n, errX := io.ReadFull(x, p)
-		m, errY := io.ReadFull(y, q)
-		if broken(errX) || broken(errY) {
-			return true
-		}
+	for errX == nil && errY == nil {
+		var n, m int
+		n, errX = io.ReadFull(x, p)
+		m, errY = io.ReadFull(y, q)
 		if !bytes.Equal(p[:n], q[:m]) {
 			return false
 		}
-		if errX != nil || errY != nil {
-			return true
-		}
 	}
+	return broken(errX) == broken(errY)
 }
 
+// broken tells an error from the end of a file.
 func broken(err error) bool {
 	return err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -40,7 +40,9 @@ type Volume interface {
 	Room() (free, unit int64, err error)
 }
 
-// rootVolume is a mounted file system.
+// Mounted returns the volume of a mounted file system.
+func Mounted(root *os.Root) Volume { return rootVolume{root} }
+
 type rootVolume struct{ root *os.Root }
 
 func (v rootVolume) ReadDir(name string) ([]fs.DirEntry, error) {

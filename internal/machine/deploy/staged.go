@@ -31,6 +31,8 @@ type Staged struct {
 	Manifest bootc.Digest `json:"manifest"`
 	// Conflicts are the paths in /etc that stopped the last finalize.
 	Conflicts []string `json:"conflicts,omitempty"`
+	// Failure says why the last finalize failed, "" if it has not.
+	Failure string `json:"failure,omitempty"`
 }
 
 // Staged returns the staged update, nil if there is none.
