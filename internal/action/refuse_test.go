@@ -273,7 +273,6 @@ func TestFaultFinalize(t *testing.T) {
 		if st := l.staged(); l.entries()[0] == one && (st == nil || st.ID != two) {
 			t.Errorf("fault %d in %q: staged = %+v", fail, failed, st)
 		}
-		t.Logf("fault %d in %q: %v; entries %v staged %v", fail, failed, err, l.entries(), l.staged())
 		must(t, l.shutdown())
 		l.boot()
 		l.afterUpdate(one, two)

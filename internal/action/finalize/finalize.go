@@ -70,8 +70,19 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) error {
 		err := fmt.Errorf("%d conflicts in /etc, the update stays staged%s", len(p.Conflicts), text)
 		return errors.Join(err, p.m.MarkStaged(*st))
 	}
-	if err := change.Run(ctx, "finalizing", p.steps(st), progress); err != nil {
-		return errors.Join(err, Failed(p.m, err))
+	// An earlier attempt may have switched and then failed: what it has left of
+	// the staged entries must not be switched to.
+	if err := p.m.Recover(); err != nil {
+		return err
+	}
+	done, err := p.m.BootsNext(st.ID)
+	if err != nil {
+		return err
+	}
+	if !done {
+		if err := change.Run(ctx, "finalizing", p.steps(st), progress); err != nil {
+			return errors.Join(err, Failed(p.m, err))
+		}
 	}
 	return change.Run(context.WithoutCancel(ctx), "tidying", p.tidying(st), progress)
 }

@@ -2,7 +2,6 @@ package bls_test
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -203,7 +202,7 @@ func FuzzCompareVersions(f *testing.F) {
 			t.Errorf("%q is not equal to itself", a)
 		}
 		if ab <= 0 && bls.CompareVersions(b, c) <= 0 && bls.CompareVersions(a, c) > 0 {
-			t.Error(fmt.Sprintf("%q ≤ %q ≤ %q, but the first is greater than the last", a, b, c))
+			t.Errorf("%q ≤ %q ≤ %q, but the first is greater than the last", a, b, c)
 		}
 	})
 }
