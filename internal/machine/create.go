@@ -24,7 +24,7 @@ func Create(rootDevice, espDevice string, insecure bool) (m *Machine, err error)
 	if err != nil {
 		return nil, err
 	}
-	esp, err := m.mountRoot("vfat", espDevice, "fmask=0077", "dmask=0077")
+	esp, err := m.mountRoot("vfat", espDevice, espOptions()...)
 	if err != nil {
 		return nil, err
 	}

@@ -164,7 +164,7 @@ func (m *Machine) openLoader(sysroot string, write bool) error {
 	if err != nil {
 		return err
 	}
-	options := []string{"fmask=0077", "dmask=0077"}
+	options := espOptions()
 	var root *os.Root
 	if !write {
 		root, err = m.mountRoot("vfat", esp, append(options, "ro")...)
@@ -178,6 +178,10 @@ func (m *Machine) openLoader(sysroot string, write bool) error {
 	m.Loader = boot.New(root)
 	return nil
 }
+
+// espOptions are the mount options of an EFI system partition. A leftover of a
+// power cut that cannot be removed must not make it read-only for all others.
+func espOptions() []string { return []string{"fmask=0077", "dmask=0077", "errors=continue"} }
 
 // rootOf makes a directory handle of a mount that has no path.
 func rootOf(mnt *os.File) (*os.Root, error) {
