@@ -159,8 +159,9 @@ func (m *Machine) Previous() (bootc.ID, error) {
 	return "", nil
 }
 
-// RollbackQueued reports whether the next boot is not the booted deployment
-// although nothing is staged.
+// RollbackQueued reports whether the boot entries begin with another deployment
+// than the booted one. A staged update is not looked at: it changes the entries
+// when it is applied.
 func (m *Machine) RollbackQueued() (bool, error) {
 	if m.Booted == nil || m.Loader == nil {
 		return false, nil

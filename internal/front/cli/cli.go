@@ -17,6 +17,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -135,6 +137,26 @@ type refused string
 func (r refused) String() string   { return "" }
 func (r refused) Type() string     { return "string" }
 func (r refused) Set(string) error { return fmt.Errorf("this option is not supported yet") }
+
+// A choice is the value of an option that is one of a few words.
+type choice struct {
+	value *string
+	of    []string
+}
+
+func (c *choice) String() string { return "" }
+
+// Type names the value in --help.
+func (c *choice) Type() string { return "string" }
+
+// Set takes one of the words.
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.of, s) {
+		return fmt.Errorf("want one of %s", strings.Join(c.of, ", "))
+	}
+	*c.value = s
+	return nil
+}
 
 // readFile reads the file of an option; "-" is standard input.
 func readFile(option, name string) ([]byte, error) {

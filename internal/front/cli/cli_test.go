@@ -38,6 +38,7 @@ func TestExitStatus(t *testing.T) {
 		{"install to-filesystem /mnt", 1, `error: "bootc install to-filesystem" is not supported yet`},
 		{"usr-overlay --read-only", 1, `error: "bootc usr-overlay" is not supported yet`},
 		{"switch --transport floppy x", 1, `unknown transport "floppy"`},
+		{"status --format xml", 2, "want one of humanreadable, yaml, json"},
 		{"status --format-version 7", 1, "unsupported format version: 7"},
 	} {
 		status, _, stderr := run(strings.Fields(c.args)...)

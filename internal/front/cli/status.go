@@ -32,7 +32,7 @@ func (a *App) statusCommand() *cobra.Command {
 			return a.status(format, booted, verbose)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "humanreadable, yaml or json")
+	cmd.Flags().Var(&choice{value: &format, of: []string{"humanreadable", "yaml", "json"}}, "format", "humanreadable, yaml or json")
 	cmd.Flags().StringVar(&version, "format-version", "", "version of the document: 0 or 1, which are the same")
 	cmd.Flags().BoolVar(&booted, "booted", false, "leave out what is staged and what can be rolled back to")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show more")
@@ -61,10 +61,8 @@ func (a *App) status(format string, booted, verbose bool) error {
 		return render.Human(a.Stdout, h, verbose)
 	case "yaml":
 		return render.YAML(a.Stdout, h)
-	case "json":
-		return render.JSON(a.Stdout, h)
 	}
-	return fmt.Errorf("--format %s: want humanreadable, yaml or json", format)
+	return render.JSON(a.Stdout, h)
 }
 
 // host reads the machine: all of it as root, what is public as another user,
