@@ -30,7 +30,7 @@ func newStory(t *testing.T) *story {
 		t.Fatal(err)
 	}
 	opened = true
-	ctx, cancel := context.WithTimeoutCause(background, 20*time.Minute, fmt.Errorf("the story took more than 20 minutes"))
+	ctx, cancel := context.WithTimeoutCause(background, 40*time.Minute, fmt.Errorf("the story took more than 40 minutes"))
 	t.Cleanup(cancel)
 	return &story{t: t, ctx: ctx, lab: lab}
 }
