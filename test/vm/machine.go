@@ -101,14 +101,20 @@ func (m *Machine) On(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if err := m.start(ctx); err != nil {
-		if m.cmd != nil {
-			m.kill()
-		}
-		m.off()
-		return fmt.Errorf("starting machine %s: %w", m.name, err)
+	return m.startOrOff(ctx)
+}
+
+// startOrOff starts a machine that has its place, or gives the place up.
+func (m *Machine) startOrOff(ctx context.Context) error {
+	err := m.start(ctx)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if m.cmd != nil {
+		m.kill()
+	}
+	m.off()
+	return fmt.Errorf("starting machine %s: %w", m.name, err)
 }
 
 // Reboot asks the guest to reboot and waits for the next boot to answer.
@@ -157,6 +163,9 @@ func (m *Machine) AwaitOff(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for machine %s to go off: %w", m.name, context.Cause(ctx))
 	}
+	if m.reboots() {
+		return fmt.Errorf("machine %s rebooted instead of going off", m.name)
+	}
 	m.off()
 	return nil
 }
@@ -190,6 +199,12 @@ func (m *Machine) kill() {
 
 // off puts down what a running machine has, its place in the lab included.
 func (m *Machine) off() {
+	m.putDown()
+	<-m.lab.slots
+}
+
+// putDown puts down what a running machine has, except its place in the lab.
+func (m *Machine) putDown() {
 	m.hangUp()
 	m.qmp.close()
 	m.qmp = nil
@@ -202,7 +217,6 @@ func (m *Machine) off() {
 	if m.serial != nil {
 		m.serial.close()
 	}
-	<-m.lab.slots
 }
 
 func (m *Machine) hangUp() {
@@ -243,8 +257,28 @@ func (m *Machine) start(ctx context.Context) (err error) {
 	if m.qmp, err = dialQMP(ctx, filepath.Join(run, "qmp"), exited); err != nil {
 		return fmt.Errorf("%w: %s", err, m.said.text())
 	}
-	m.port, err = m.qmp.forwardedPort()
-	return err
+	if m.port, err = m.qmp.forwardedPort(); err != nil {
+		return err
+	}
+	return m.qmp.watch()
+}
+
+// reboots reports whether QEMU, which has ended, did so because the guest
+// rebooted.
+func (m *Machine) reboots() bool {
+	<-m.qmp.ended
+	return m.qmp.reset
+}
+
+// switchedOff is for a machine whose QEMU has ended. After a reboot of the guest
+// it begins the next boot, in a QEMU of its own: a reset inside of one has hung
+// in the firmware now and then. Otherwise it is an error.
+func (m *Machine) switchedOff(ctx context.Context) error {
+	if !m.reboots() {
+		return fmt.Errorf("machine %s went off", m.name)
+	}
+	m.putDown()
+	return m.startOrOff(ctx)
 }
 
 // arguments are QEMU's. Sockets go to the directory run.
@@ -259,7 +293,7 @@ func (m *Machine) arguments(ctx context.Context, run string) ([]string, error) {
 	}
 	args := append(accel,
 		"-name", m.name, "-machine", machine, "-smp", fmt.Sprint(m.hw.CPUs), "-m", fmt.Sprint(m.hw.Memory),
-		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
 		"-qmp", "unix:"+filepath.Join(run, "qmp")+",server=on,wait=off",
 		"-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22", "-device", "virtio-net-pci,netdev=net0,romfile=",
 		"-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0")
@@ -348,12 +382,14 @@ func (m *Machine) startTPM(ctx context.Context, run string) ([]string, error) {
 // BootID tells the running boot from others.
 func (m *Machine) BootID() string { return strings.TrimSpace(m.boot) }
 
-// AwaitSerial waits until the serial port has said a text, in a line of this
-// boot.
+// AwaitSerial waits until the serial port has said a text, in one of the last
+// lines of a boot.
 func (m *Machine) AwaitSerial(ctx context.Context, text string) error {
 	for !m.serial.said(text) {
-		if !m.IsOn() {
-			return fmt.Errorf("machine %s went off before its serial port said %q", m.name, text)
+		if !m.IsOn() && !m.serial.said(text) {
+			if err := m.switchedOff(ctx); err != nil {
+				return fmt.Errorf("waiting for the serial port to say %q: %w", text, err)
+			}
 		}
 		if err := pause(ctx, 5*time.Millisecond); err != nil {
 			return fmt.Errorf("waiting for the serial port of %s to say %q: %w", m.name, text, err)

@@ -17,6 +17,9 @@ import (
 type qmp struct {
 	conn net.Conn
 	r    *bufio.Reader
+
+	ended chan struct{} // closed when QEMU has said its last word
+	reset bool          // QEMU ended because the guest rebooted; valid when ended is closed
 }
 
 // dialQMP connects as soon as QEMU listens.
@@ -103,6 +106,32 @@ func (q *qmp) forwardedPort() (int, error) {
 		return 0, fmt.Errorf("no forwarded port in %q", text)
 	}
 	return strconv.Atoi(found[1])
+}
+
+// watch reads what QEMU says by itself, to its end. No more commands can be
+// executed.
+func (q *qmp) watch() error {
+	if err := q.conn.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	q.ended = make(chan struct{})
+	go func() {
+		defer close(q.ended)
+		for {
+			line, err := q.r.ReadBytes('\n')
+			if err != nil {
+				return
+			}
+			var event struct {
+				Event string
+				Data  struct{ Reason string }
+			}
+			if json.Unmarshal(line, &event) == nil && event.Event == "SHUTDOWN" {
+				q.reset = event.Data.Reason == "guest-reset"
+			}
+		}
+	}()
+	return nil
 }
 
 func (q *qmp) close() {

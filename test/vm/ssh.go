@@ -100,7 +100,9 @@ func (m *Machine) dial(ctx context.Context, notBoot string) (string, error) {
 		case <-ctx.Done():
 			return "", fmt.Errorf("waiting for machine %s to answer: %w (last: %v)", m.name, context.Cause(ctx), refused)
 		case <-m.exited:
-			return "", fmt.Errorf("waiting for machine %s to answer: it went off", m.name)
+			if err := m.switchedOff(ctx); err != nil {
+				return "", fmt.Errorf("waiting for an answer: %w", err)
+			}
 		default:
 		}
 		if line := m.serial.failed(); line != "" {
