@@ -19,12 +19,14 @@ type story struct {
 	lab *vm.Lab
 }
 
-// newStory skips the test where virtual machines are not asked for.
+// newStory skips the test where virtual machines are not asked for. Stories run
+// side by side; a machine waits for its place when it is switched on.
 func newStory(t *testing.T) *story {
 	t.Helper()
 	if !*enabled {
 		t.Skip("virtual machines are booted with -vm")
 	}
+	t.Parallel()
 	lab, err := theLab()
 	if err != nil {
 		t.Fatal(err)

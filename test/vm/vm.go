@@ -99,7 +99,7 @@ func Open(ctx context.Context, o Options) (*Lab, error) {
 	}
 	guests := o.Guests
 	if guests == 0 {
-		guests = max(1, runtime.NumCPU()/2)
+		guests = runtime.NumCPU()
 	}
 	l.slots = make(chan struct{}, guests)
 	if l.registry, err = startRegistry(ctx, l); err != nil {
