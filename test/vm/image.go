@@ -164,6 +164,17 @@ func (l *Lab) makeLive(ctx context.Context, img *Image, dir string) error {
 	return os.Rename(work, dir)
 }
 
+// RunContainer runs a command in a new container of an image, without a boot,
+// and returns what it prints.
+func (l *Lab) RunContainer(ctx context.Context, img *Image, command ...string) (string, error) {
+	container, err := l.buildah(ctx, "from", img.Name)
+	if err != nil {
+		return "", err
+	}
+	defer l.buildah(context.WithoutCancel(ctx), "rm", container)
+	return l.buildah(ctx, append([]string{"run", "--isolation", "chroot", container, "--"}, command...)...)
+}
+
 // mounted calls a function with the directory of an image's files.
 func (l *Lab) mounted(ctx context.Context, img *Image, do func(root string) error) error {
 	container, err := l.buildah(ctx, "from", img.Name)
