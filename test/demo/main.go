@@ -32,6 +32,8 @@ func main() {
 
 // demo is the story. The paths are those below the checkout.
 func demo(ctx context.Context, s *screen) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	lab, err := vm.Open(ctx, vm.Options{Name: "demo", Log: s.note})
 	if err != nil {
 		return err
@@ -42,7 +44,8 @@ func demo(ctx context.Context, s *screen) error {
 
 	const stable = "debian:stable"
 	ref := lab.Registry().Name(stable)
-	var v1, v2 *vm.Image
+	var v1 *vm.Image
+	var v2 func() (*vm.Image, error)
 	d.phase("build version 1: Debian 13 with this bootc", func() error {
 		base, err := lab.Base(ctx, vm.Dracut)
 		if err != nil {
@@ -51,11 +54,11 @@ func demo(ctx context.Context, s *screen) error {
 		v1, err = d.derive(base, "lab")
 		return err
 	})
-	d.phase("build version 2: FROM version 1, a package, a new kernel", func() (err error) {
-		v2, err = d.derive(v1, "v2")
-		return err
-	})
-	d.phase("push version 1 to a registry", func() error { return d.publish(v1, stable) })
+	if d.err == nil {
+		v2 = d.background(func() (*vm.Image, error) { return d.derive(v1, "v2") })
+		defer func() { end(); v2() }()
+	}
+	d.phase("push version 1 to a registry; version 2 is built meanwhile", func() error { return d.publish(v1, stable) })
 	d.phase("boot version 1 live, beside an empty disk", func() error { return d.live(v1) })
 	d.phase("the image installs itself", func() error {
 		if err := d.machine.WriteFile(ctx, "/run/key.pub", lab.AuthorizedKey()); err != nil {
@@ -68,8 +71,12 @@ func demo(ctx context.Context, s *screen) error {
 		return d.show("bootc status --format=humanreadable", "findmnt -no FSTYPE,OPTIONS / | cut -c1-60", "uname -r",
 			"echo kept > /etc/motd; echo kept > /var/demo")
 	})
-	d.phase("push version 2; bootc upgrade fetches and stages it", func() error {
-		if err := d.publish(v2, stable); err != nil {
+	d.phase("push version 2 (FROM version 1, a package, a new kernel); bootc upgrade fetches and stages it", func() error {
+		img, err := v2()
+		if err != nil {
+			return err
+		}
+		if err := d.publish(img, stable); err != nil {
 			return err
 		}
 		return d.show("bootc upgrade")
@@ -118,6 +125,22 @@ func (d *run) phase(name string, do func() error) {
 		if d.machine != nil {
 			d.screen.text("the end of " + d.machine.SerialLog() + ":\n" + d.machine.SerialTail())
 		}
+	}
+}
+
+// background builds an image while other phases run. The returned function
+// waits for it.
+func (d *run) background(build func() (*vm.Image, error)) func() (*vm.Image, error) {
+	var img *vm.Image
+	var err error
+	done := make(chan struct{})
+	go func() {
+		img, err = build()
+		close(done)
+	}()
+	return func() (*vm.Image, error) {
+		<-done
+		return img, err
 	}
 }
 
