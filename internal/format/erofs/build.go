@@ -60,27 +60,23 @@ type dirent struct {
 // collect makes the inodes of a tree, with the stubs that hide the object
 // directories, and brings them into their order: breadth first.
 func (b *builder) collect(t *tree.Tree, v Version) error {
-	c := &collector{byNode: map[*tree.Node]*inode{}}
+	c := &collector{byNode: map[*tree.Node]*inode{}, legacy: v == V2}
 	root := &inode{node: t.Root}
 	if err := c.directory(root, root); err != nil {
 		return err
 	}
-	if v == V1 || v == Auto && c.whiteouts {
+	switch {
+	case v == V2:
+		b.version = 2
+		b.inodes = c.inodes
+	case v == V1 || v == Auto && c.whiteouts:
 		b.version = 1
+		b.breadthFirst(root, c.count)
+	default:
+		b.breadthFirst(root, c.count)
 	}
-	b.inodes = make([]*inode, 0, c.count)
-	b.add(root)
-	for i := 0; i < len(b.inodes); i++ {
-		dir := b.inodes[i]
-		for _, d := range dir.dirents {
-			switch {
-			case d.name == "." || d.name == "..":
-			case d.in.dirents != nil || d.in.homeDir == dir && d.in.homeName == d.name:
-				b.add(d.in)
-			}
-		}
-	}
-	for _, in := range b.inodes {
+	for i, in := range b.inodes {
+		in.ino = uint32(i)
 		if err := b.rewrite(in); err != nil {
 			return err
 		}
@@ -88,9 +84,20 @@ func (b *builder) collect(t *tree.Tree, v Version) error {
 	return nil
 }
 
-func (b *builder) add(in *inode) {
-	in.ino = uint32(len(b.inodes))
-	b.inodes = append(b.inodes, in)
+// breadthFirst orders the inodes: a directory's entries by name, then those of
+// each directory in it.
+func (b *builder) breadthFirst(root *inode, count int) {
+	b.inodes = append(make([]*inode, 0, count), root)
+	for i := 0; i < len(b.inodes); i++ {
+		dir := b.inodes[i]
+		for _, d := range dir.dirents {
+			switch {
+			case d.name == "." || d.name == "..":
+			case d.in.dirents != nil || d.in.homeDir == dir && d.in.homeName == d.name:
+				b.inodes = append(b.inodes, d.in)
+			}
+		}
+	}
 }
 
 // A collector walks a tree depth first.
@@ -99,6 +106,11 @@ type collector struct {
 	names     []string              // the path of the directory that is being walked
 	count     int
 	whiteouts bool
+
+	// Version 2 has the inodes depth first, each at its first name, and counts
+	// the names.
+	legacy bool
+	inodes []*inode
 }
 
 // directory fills in a directory and all below it. Of several names of a node,
@@ -110,7 +122,7 @@ func (c *collector) directory(dir, parent *inode) error {
 	if len(c.names) >= tree.MaxDepth {
 		return fmt.Errorf("more than %d directories in each other", tree.MaxDepth)
 	}
-	c.count++
+	c.add(dir)
 	dir.nlink = 2
 	names := dir.node.Names()
 	dir.dirents = make([]dirent, 0, len(names)+2)
@@ -137,21 +149,35 @@ func (c *collector) directory(dir, parent *inode) error {
 		in := c.byNode[n]
 		switch {
 		case in == nil:
-			c.count++
-			in = &inode{node: n, nlink: n.Nlink, homeDir: dir, homeName: name}
+			in = &inode{node: n, homeDir: dir, homeName: name}
+			if !c.legacy {
+				in.nlink = n.Nlink
+			}
 			c.byNode[n] = in
+			c.add(in)
 		case n.IsWhiteout():
 			return c.wrap(fmt.Errorf("whiteout %q with several names", name))
 		case n.Primary != "" && n.Primary == "/"+strings.Join(append(c.names, name), "/"):
 			in.homeDir, in.homeName = dir, name
 		}
+		if c.legacy {
+			in.nlink++
+		}
 		dir.dirents = append(dir.dirents, dirent{name, in})
 	}
-	if dir == parent {
+	if dir == parent && !c.legacy {
 		c.addStubs(dir)
 	}
 	slices.SortFunc(dir.dirents, func(x, y dirent) int { return strings.Compare(x.name, y.name) })
 	return nil
+}
+
+// add counts an inode.
+func (c *collector) add(in *inode) {
+	c.count++
+	if c.legacy {
+		c.inodes = append(c.inodes, in)
+	}
 }
 
 func (c *collector) wrap(err error) error {

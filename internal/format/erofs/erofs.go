@@ -22,6 +22,7 @@ const (
 	V1   Version = iota // what bootable images are
 	V0                  // as V1, but whiteouts do not make their directory opaque
 	Auto                // V1 if the tree has a whiteout, else V0
+	V2                  // what early composefs-rs wrote; for its repositories only
 )
 
 // Options say how an image is written. The zero value writes V1.

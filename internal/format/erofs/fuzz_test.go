@@ -17,9 +17,13 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, file := range dumps {
-		image := write(f, parse(f, readFile(f, "dumps/"+filepath.Base(file))), erofs.Auto)
-		if len(image) <= 32<<10 {
-			f.Add(image)
+		tr := parse(f, readFile(f, "dumps/"+filepath.Base(file)))
+		for _, v := range []erofs.Version{erofs.Auto, erofs.V2} {
+			var image bytes.Buffer
+			// Version 2 does not hold all of them.
+			if err := erofs.Write(&image, tr, erofs.Options{Version: v}); err == nil && image.Len() <= 32<<10 {
+				f.Add(image.Bytes())
+			}
 		}
 	}
 	others, err := filepath.Glob("testdata/others/*.erofs.gz")
@@ -34,8 +38,19 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
+		v := erofs.V1
+		if image[12] == 2 {
+			// Times and numbers of links that version 2 does not have are
+			// gone the second time, as are places for too many attributes.
+			v = erofs.V2
+			var image bytes.Buffer
+			if erofs.Write(&image, tr, erofs.Options{Version: v}) != nil {
+				return
+			}
+			tr = read(t, image.Bytes())
+		}
 		first := dump(t, tr)
-		again := read(t, write(t, tr, erofs.V1))
+		again := read(t, write(t, tr, v))
 		if second := dump(t, again); second != first {
 			t.Errorf("first:\n%s\nsecond:\n%s", first, second)
 		}

@@ -37,23 +37,34 @@ func (b *builder) shareXattrs() {
 			b.sharedTable = append(b.sharedTable, x)
 		}
 	}
-	slices.SortFunc(b.sharedTable, func(x, y tree.Xattr) int {
-		return -cmp.Or(strings.Compare(x.Name, y.Name), cmp.Compare(len(x.Value), len(y.Value)), strings.Compare(x.Value, y.Value))
-	})
+	compare := compareShared
+	if b.legacy() {
+		compare = compareLegacy
+	}
+	slices.SortFunc(b.sharedTable, compare)
 	b.sharedAt = make(map[tree.Xattr]int, len(b.sharedTable))
 	offset := 0
 	for _, x := range b.sharedTable {
 		b.sharedAt[x] = offset
-		offset += entrySize(x)
+		offset += b.entrySize(x)
 	}
 }
 
-func entrySize(x tree.Xattr) int {
-	_, suffix := splitName(x.Name)
+// compareShared is the order of the table of shared attributes.
+func compareShared(x, y tree.Xattr) int {
+	return -cmp.Or(strings.Compare(x.Name, y.Name), cmp.Compare(len(x.Value), len(y.Value)), strings.Compare(x.Value, y.Value))
+}
+
+func (b *builder) entrySize(x tree.Xattr) int {
+	_, suffix := splitName(x.Name, b.version)
 	return (4 + len(suffix) + len(x.Value) + 3) &^ 3
 }
 
+// findMinTime finds what the super block says; version 2 says nothing.
 func (b *builder) findMinTime() {
+	if b.legacy() {
+		return
+	}
 	b.min = b.inodes[0].node.Mtime
 	for _, in := range b.inodes {
 		if in.node.Mtime.Compare(b.min) < 0 {
@@ -64,13 +75,21 @@ func (b *builder) findMinTime() {
 
 // measure works out how much room an inode takes.
 func (in *inode) measure(b *builder) error {
+	most := maxShared
+	if b.legacy() {
+		most = maxSharedV2
+	}
 	for _, x := range in.xattrs {
-		if offset, ok := b.sharedAt[x]; ok && len(in.shared) < maxShared {
+		offset, ok := b.sharedAt[x]
+		if ok && len(in.shared) == maxSharedV2 && b.legacy() {
+			return in.wrap(fmt.Errorf("more than %d shared extended attributes in version 2", maxSharedV2))
+		}
+		if ok && len(in.shared) < most {
 			in.shared = append(in.shared, uint32(offset))
 			in.xsize += 4
 		} else {
 			in.unshared = append(in.unshared, x)
-			in.xsize += entrySize(x)
+			in.xsize += b.entrySize(x)
 		}
 	}
 	if in.xsize > 0 {
@@ -78,6 +97,12 @@ func (in *inode) measure(b *builder) error {
 	}
 	if err := in.measureContent(); err != nil {
 		return in.wrap(err)
+	}
+	if b.legacy() {
+		if err := in.measureLegacy(); err != nil {
+			return in.wrap(err)
+		}
+		return nil
 	}
 	n := in.node
 	size := in.size
@@ -112,9 +137,7 @@ func (in *inode) measureContent() error {
 			in.tail = 0
 		}
 	case tree.TypeChar, tree.TypeBlock:
-		if !n.IsWhiteout() {
-			in.u = n.Rdev
-		}
+		in.u = n.Rdev
 	case tree.TypeFifo, tree.TypeSocket:
 	default:
 		return fmt.Errorf("mode %o has no file type", n.Mode)
@@ -177,12 +200,16 @@ func (in *inode) dirBlocks(f func([]dirent)) {
 func (b *builder) place() {
 	pos := int64(firstInode)
 	for _, in := range b.inodes {
-		pos = in.place(roundUp(pos, slotSize))
+		if b.legacy() {
+			pos = in.placeLegacy(roundUp(pos, slotSize))
+		} else {
+			pos = in.place(roundUp(pos, slotSize))
+		}
 	}
 	b.inodesEnd = roundUp(pos, slotSize)
 	table := int64(0)
 	for _, x := range b.sharedTable {
-		table += int64(entrySize(x))
+		table += int64(b.entrySize(x))
 	}
 	b.dataStart = roundUp(b.inodesEnd+table, blockSize)
 	block := b.dataStart / blockSize

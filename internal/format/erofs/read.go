@@ -13,8 +13,7 @@ import (
 const (
 	// maxImage is the size of the largest image that is read.
 	maxImage = 1 << 30
-	// maxVersion is the newest version that is read: 2 has no stubs, and
-	// whiteouts as they are.
+	// maxVersion is the newest version that is read.
 	maxVersion = 2
 )
 

@@ -20,7 +20,11 @@ func TestOthers(t *testing.T) {
 	for _, name := range []string{"base", "kernel", "selinux", "two-layers", "xattrs-mixed"} {
 		t.Run(name, func(t *testing.T) {
 			want := parse(t, readFile(t, "others/"+name+".dump"))
-			v2 := read(t, readFile(t, "others/"+name+".v2.erofs"))
+			old := readFile(t, "others/"+name+".v2.erofs")
+			v2 := read(t, old)
+			if !bytes.Equal(write(t, v2, erofs.V2), old) {
+				t.Error("version 2 read and written again is another image")
+			}
 			if diff := cmp.Diff(dump(t, want), dump(t, v2)); diff != "" {
 				t.Errorf("version 2 (-want +got):\n%s", diff)
 			}

@@ -22,8 +22,8 @@ func (d *decoder) tree(nid uint64) (*tree.Tree, error) {
 		if opaque, _ := root.node.Xattr(opaqueName); opaque != "y" {
 			return nil, errors.New("the root is not opaque")
 		}
+		root.node.RemoveXattr(opaqueName)
 	}
-	root.node.RemoveXattr(opaqueName)
 	d.nodes[nid] = root.node
 	return &tree.Tree{Root: root.node}, d.directory(root, nid)
 }
@@ -136,8 +136,12 @@ func (d *decoder) content(in *raw) error {
 		if in.layout == layoutChunks {
 			return d.external(in)
 		}
-		if in.size > tree.MaxContent {
-			return fmt.Errorf("content of %d bytes, at most %d are possible", in.size, tree.MaxContent)
+		most := uint64(tree.MaxContent)
+		if d.version == 2 {
+			most = blockSize - 1
+		}
+		if in.size > most {
+			return fmt.Errorf("content of %d bytes, at most %d are possible", in.size, most)
 		}
 		text, err := d.all(in)
 		n.Content = append([]byte{}, text...)

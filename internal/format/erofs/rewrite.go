@@ -18,7 +18,7 @@ func (b *builder) rewrite(in *inode) error {
 		return in.wrap(err)
 	}
 	added := in.overlayXattrs(b.version)
-	if n.IsWhiteout() && !in.stub {
+	if n.IsWhiteout() && !in.stub && !b.legacy() {
 		in.mode = tree.TypeRegular | n.Perm()
 	}
 	if len(added) == 0 && !slices.ContainsFunc(n.Xattrs, isOverlay) {
@@ -27,6 +27,9 @@ func (b *builder) rewrite(in *inode) error {
 		in.xattrs = merge(n.Xattrs, added)
 		if err := tree.CheckXattrs(in.xattrs); err != nil {
 			return in.wrap(err)
+		}
+		if b.legacy() {
+			legacyXattrs(in.xattrs)
 		}
 	}
 	for _, x := range in.xattrs {
@@ -51,6 +54,7 @@ func (in *inode) overlayXattrs(version uint32) []tree.Xattr {
 		if p := payload(n); p != "" {
 			add(redirectName, "/"+p)
 		}
+	case version == 2:
 	case n.IsWhiteout():
 		add(escapedPrefix+"whiteout", "")
 		add("user.overlay.whiteout", "")
@@ -62,7 +66,7 @@ func (in *inode) overlayXattrs(version uint32) []tree.Xattr {
 			add("user.overlay.opaque", "x")
 		}
 	}
-	if in.ino == 0 {
+	if in.ino == 0 && version != 2 {
 		add(opaqueName, "y")
 	}
 	return added

@@ -69,7 +69,7 @@ func (b *builder) emit(e *emitter) {
 	le := binary.LittleEndian
 	le.PutUint32(head[0:], headerMagic)
 	le.PutUint32(head[4:], 1)
-	if b.hasACL {
+	if b.hasACL && !b.legacy() {
 		le.PutUint32(head[8:], flagHasACL)
 	}
 	le.PutUint32(head[12:], b.version)
@@ -82,14 +82,14 @@ func (b *builder) emit(e *emitter) {
 	le.PutUint64(s[24:], uint64(b.min.Sec))
 	le.PutUint32(s[32:], b.min.Nsec)
 	le.PutUint32(s[36:], uint32(b.blocks))
-	le.PutUint32(s[44:], uint32(b.inodesEnd/blockSize))
+	le.PutUint32(s[44:], uint32(b.xattrBase()/blockSize))
 	e.bytes(head[:])
 	for _, in := range b.inodes {
 		b.emitInode(e, in)
 	}
 	e.padTo(b.inodesEnd)
 	for _, x := range b.sharedTable {
-		emitXattr(e, x)
+		b.emitXattr(e, x)
 	}
 	e.padTo(b.dataStart)
 	for _, in := range b.inodes {
@@ -126,7 +126,9 @@ func (b *builder) emitInode(e *emitter, in *inode) {
 		le.PutUint32(h[24:], n.UID)
 		le.PutUint32(h[28:], n.GID)
 		le.PutUint64(h[32:], uint64(n.Mtime.Sec))
-		le.PutUint32(h[40:], n.Mtime.Nsec)
+		if !b.legacy() {
+			le.PutUint32(h[40:], n.Mtime.Nsec)
+		}
 		le.PutUint32(h[44:], in.nlink)
 		e.bytes(h[:])
 	}
@@ -140,21 +142,29 @@ func (b *builder) emitInode(e *emitter, in *inode) {
 
 func (b *builder) emitXattrs(e *emitter, in *inode) {
 	var h [xattrHeader]byte
-	binary.LittleEndian.PutUint32(h[0:], nameFilter(in.xattrs))
+	binary.LittleEndian.PutUint32(h[0:], nameFilter(in.xattrs, b.version))
 	h[4] = byte(len(in.shared))
 	e.bytes(h[:])
 	for _, off := range in.shared {
 		var id [4]byte
-		binary.LittleEndian.PutUint32(id[:], uint32((b.inodesEnd%blockSize+int64(off))/4))
+		binary.LittleEndian.PutUint32(id[:], uint32((b.inodesEnd-b.xattrBase()+int64(off))/4))
 		e.bytes(id[:])
 	}
 	for _, x := range in.unshared {
-		emitXattr(e, x)
+		b.emitXattr(e, x)
 	}
 }
 
-func emitXattr(e *emitter, x tree.Xattr) {
-	index, suffix := splitName(x.Name)
+// xattrBase is where the places of shared attributes count from.
+func (b *builder) xattrBase() int64 {
+	if b.legacy() {
+		return 0
+	}
+	return b.inodesEnd / blockSize * blockSize
+}
+
+func (b *builder) emitXattr(e *emitter, x tree.Xattr) {
+	index, suffix := splitName(x.Name, b.version)
 	var h [4]byte
 	h[0], h[1] = byte(len(suffix)), index
 	binary.LittleEndian.PutUint16(h[2:], uint16(len(x.Value)))

@@ -21,7 +21,11 @@ var prefixes = []struct {
 	{6, "security."},
 }
 
-func splitName(name string) (index byte, suffix string) {
+// splitName is what is stored of a name. Index 5 is of version 2.
+func splitName(name string, version uint32) (index byte, suffix string) {
+	if rest, ok := strings.CutPrefix(name, "lustre."); ok && version == 2 {
+		return 5, rest
+	}
 	for _, p := range prefixes {
 		if rest, ok := strings.CutPrefix(name, p.name); ok {
 			return p.index, rest
@@ -30,7 +34,7 @@ func splitName(name string) (index byte, suffix string) {
 	return 0, name
 }
 
-// prefixOf is the inverse of splitName; index 5 is of version 2.
+// prefixOf is the inverse of splitName.
 func prefixOf(index byte, version uint32) (prefix string, ok bool) {
 	switch {
 	case index == 0:
@@ -47,10 +51,10 @@ func prefixOf(index byte, version uint32) (prefix string, ok bool) {
 }
 
 // nameFilter is h_name_filter: a set bit says that no attribute has that hash.
-func nameFilter(xattrs []tree.Xattr) uint32 {
+func nameFilter(xattrs []tree.Xattr, version uint32) uint32 {
 	var present uint32
 	for _, x := range xattrs {
-		index, suffix := splitName(x.Name)
+		index, suffix := splitName(x.Name, version)
 		present |= 1 << (xxh32(suffix, filterSeed+uint32(index)) & 31)
 	}
 	return ^present
