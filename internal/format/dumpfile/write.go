@@ -13,8 +13,21 @@ import (
 // Write writes the dump of a tree: depth first, names in byte order. A node
 // with several names is told at its first one, or at Node.Primary; the others
 // are hard link lines.
-func Write(w io.Writer, t *tree.Tree) error {
-	out := &writer{w: bufio.NewWriterSize(w, 1<<16), root: t.Root, first: map[*tree.Node]string{}}
+func Write(w io.Writer, t *tree.Tree) error { return Options{}.Write(w, t) }
+
+// Options say what a dump tells that a tree does not hold, for those who look
+// at an image. The zero value is the form of [Write].
+type Options struct {
+	// DirSize returns the size of a directory; nil: 0.
+	DirSize func(dir *tree.Node) uint64
+	// Xattrs returns the attributes of a node in the order in which they are
+	// told; nil: by name.
+	Xattrs func(n *tree.Node) []tree.Xattr
+}
+
+// Write writes the dump of a tree.
+func (o Options) Write(w io.Writer, t *tree.Tree) error {
+	out := &writer{options: o, w: bufio.NewWriterSize(w, 1<<16), root: t.Root, first: map[*tree.Node]string{}}
 	if err := out.walk("/", t.Root); err != nil {
 		return err
 	}
@@ -22,10 +35,11 @@ func Write(w io.Writer, t *tree.Tree) error {
 }
 
 type writer struct {
-	w     *bufio.Writer
-	root  *tree.Node
-	line  []byte
-	first map[*tree.Node]string // the path of the line of a node
+	options Options
+	w       *bufio.Writer
+	root    *tree.Node
+	line    []byte
+	first   map[*tree.Node]string // the path of the line of a node
 }
 
 func (w *writer) walk(at string, n *tree.Node) error {
@@ -33,7 +47,7 @@ func (w *writer) walk(at string, n *tree.Node) error {
 	if !n.IsDir() {
 		target = w.target(at, n)
 	}
-	line, err := appendLine(w.line[:0], at, n, target)
+	line, err := w.options.appendLine(w.line[:0], at, n, target)
 	if err != nil {
 		return fmt.Errorf("%q: %w", at, err)
 	}
@@ -77,11 +91,14 @@ func (w *writer) target(at string, n *tree.Node) string {
 }
 
 // appendLine appends the line of a node, or of a hard link if target is set.
-func appendLine(b []byte, at string, n *tree.Node, target string) ([]byte, error) {
+func (o Options) appendLine(b []byte, at string, n *tree.Node, target string) ([]byte, error) {
 	size, nlink, payload := uint64(0), n.Nlink, ""
 	switch n.Type() {
 	case tree.TypeDir:
 		nlink = 2
+		if o.DirSize != nil {
+			size = o.DirSize(n)
+		}
 		for _, name := range n.Names() {
 			if n.Child(name).IsDir() {
 				nlink++
@@ -128,7 +145,11 @@ func appendLine(b []byte, at string, n *tree.Node, target string) ([]byte, error
 	b = append(b, ' ')
 	b = appendOptional(b, n.Object.String())
 	start := len(b)
-	for _, x := range n.Xattrs {
+	xattrs := n.Xattrs
+	if o.Xattrs != nil {
+		xattrs = o.Xattrs(n)
+	}
+	for _, x := range xattrs {
 		b = append(b, ' ')
 		b = appendEscaped(b, x.Name, true)
 		b = append(b, '=')

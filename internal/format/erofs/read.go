@@ -20,7 +20,9 @@ const (
 // Read reads the tree that an image was written from; Node.Nlink is as it is
 // stored. Anything that no writer makes is an error. Images of up to 1 GiB are
 // read.
-func Read(r io.ReaderAt, size int64) (*tree.Tree, error) {
+func Read(r io.ReaderAt, size int64) (*tree.Tree, error) { return (&decoder{}).read(r, size) }
+
+func (d *decoder) read(r io.ReaderAt, size int64) (*tree.Tree, error) {
 	switch {
 	case size < firstInode || size%blockSize != 0:
 		return nil, fmt.Errorf("%d bytes are no composefs image", size)
@@ -33,7 +35,8 @@ func Read(r io.ReaderAt, size int64) (*tree.Tree, error) {
 	}
 	// What is copied out of a true image overlaps only in the names of shared
 	// attributes, of which the prefix is not stored: at most 24 bytes for 4.
-	d := &decoder{data: data, budget: 8 * uint64(size), nodes: map[uint64]*tree.Node{}, shared: map[uint32]tree.Xattr{}}
+	d.data, d.budget = data, 8*uint64(size)
+	d.nodes, d.shared = map[uint64]*tree.Node{}, map[uint32]tree.Xattr{}
 	root, err := d.super()
 	if err != nil {
 		return nil, err
@@ -54,7 +57,8 @@ type decoder struct {
 	time      tree.Time // of compact inodes
 	nodes     map[uint64]*tree.Node
 	shared    map[uint32]tree.Xattr
-	path      []string // where the decoder is; left as it is after an error
+	path      []string              // where the decoder is; left as it is after an error
+	stored    map[*tree.Node]stored // for Inspect
 }
 
 // super checks header and super block, and returns the root's number.
@@ -154,10 +158,12 @@ func (d *decoder) inode(nid uint64) (*raw, error) {
 	}
 	if icount > 0 {
 		size := xattrHeader + (icount-1)*4
-		if n.Xattrs, err = d.xattrs(at, size); err != nil {
+		if err := d.xattrs(in, at, size); err != nil {
 			return nil, err
 		}
 		at += size
+	} else {
+		d.note(n, in.size, nil, 0)
 	}
 	in.tailAt = at
 	return in, nil

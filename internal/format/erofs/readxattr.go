@@ -11,24 +11,24 @@ import (
 )
 
 // xattrs reads the extended attributes of an inode, as they are stored.
-func (d *decoder) xattrs(at, size uint64) ([]tree.Xattr, error) {
+func (d *decoder) xattrs(in *raw, at, size uint64) error {
 	b, err := d.bytes(at, size)
 	if err == nil {
 		err = d.spend(size)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	shared := int(b[4])
 	b = b[xattrHeader:]
 	if 4*shared > len(b) {
-		return nil, fmt.Errorf("%d shared attributes in %d bytes", shared, len(b))
+		return fmt.Errorf("%d shared attributes in %d bytes", shared, len(b))
 	}
 	all := make([]tree.Xattr, 0, shared+2)
 	for range shared {
 		x, err := d.sharedXattr(binary.LittleEndian.Uint32(b))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		all = append(all, x)
 		b = b[4:]
@@ -36,13 +36,15 @@ func (d *decoder) xattrs(at, size uint64) ([]tree.Xattr, error) {
 	for len(b) > 0 {
 		x, n, err := d.xattr(b)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		all = append(all, x)
 		b = b[n:]
 	}
+	d.note(in.node, in.size, all, shared)
 	sortXattrs(all)
-	return all, tree.CheckXattrs(all)
+	in.node.Xattrs = all
+	return tree.CheckXattrs(all)
 }
 
 func sortXattrs(all []tree.Xattr) {
