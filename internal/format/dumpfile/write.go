@@ -18,8 +18,9 @@ func Write(w io.Writer, t *tree.Tree) error { return Options{}.Write(w, t) }
 // Options say what a dump tells that a tree does not hold, for those who look
 // at an image. The zero value is the form of [Write].
 type Options struct {
-	// DirSize returns the size of a directory; nil: 0.
-	DirSize func(dir *tree.Node) uint64
+	// Dir returns size and links of a directory; nil: 0, and what its entries
+	// are.
+	Dir func(dir *tree.Node) (size uint64, links uint32)
 	// Xattrs returns the attributes of a node in the order in which they are
 	// told; nil: by name.
 	Xattrs func(n *tree.Node) []tree.Xattr
@@ -96,13 +97,13 @@ func (o Options) appendLine(b []byte, at string, n *tree.Node, target string) ([
 	switch n.Type() {
 	case tree.TypeDir:
 		nlink = 2
-		if o.DirSize != nil {
-			size = o.DirSize(n)
-		}
 		for _, name := range n.Names() {
 			if n.Child(name).IsDir() {
 				nlink++
 			}
+		}
+		if o.Dir != nil {
+			size, nlink = o.Dir(n)
 		}
 	case tree.TypeRegular:
 		if n.Content != nil && uint64(len(n.Content)) != n.Size {

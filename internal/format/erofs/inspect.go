@@ -19,7 +19,8 @@ type Image struct {
 
 // stored is what a tree does not hold of an inode.
 type stored struct {
-	size  uint64 // of a directory
+	size  uint64 // of a directory, and its links
+	links uint32
 	order []string
 }
 
@@ -33,8 +34,12 @@ func Inspect(r io.ReaderAt, size int64) (*Image, error) {
 	return &Image{Tree: t, Version: d.version, stored: d.stored}, nil
 }
 
-// DirSize returns the number of bytes that the entries of a directory take.
-func (im *Image) DirSize(dir *tree.Node) uint64 { return im.stored[dir].size }
+// Dir returns the number of bytes that the entries of a directory take, and the
+// number of its links.
+func (im *Image) Dir(dir *tree.Node) (size uint64, links uint32) {
+	s := im.stored[dir]
+	return s.size, s.links
+}
 
 // Xattrs returns the attributes of a node in the order in which other readers
 // find them: those that the inode holds itself, then the shared ones.
@@ -63,11 +68,14 @@ func (d *decoder) note(n *tree.Node, size uint64, xattrs []tree.Xattr, shared in
 	}
 	s := stored{}
 	if n.IsDir() {
-		s.size = size
+		s.size, s.links = size, n.Nlink
 	}
 	if shared > 0 && shared < len(xattrs) {
 		for _, x := range slices.Concat(xattrs[shared:], xattrs[:shared]) {
-			s.order = append(s.order, x.Name)
+			// What speaks to overlayfs is not in the tree.
+			if !isOverlay(x) || strings.HasPrefix(x.Name, escapedPrefix) {
+				s.order = append(s.order, x.Name)
+			}
 		}
 	}
 	d.stored[n] = s

@@ -186,7 +186,7 @@ func TestInfoDump(t *testing.T) {
 				t.Fatal(err)
 			}
 			var text bytes.Buffer
-			if err := (dumpfile.Options{DirSize: im.DirSize, Xattrs: im.Xattrs}).Write(&text, im.Tree); err != nil {
+			if err := (dumpfile.Options{Dir: im.Dir, Xattrs: im.Xattrs}).Write(&text, im.Tree); err != nil {
 				t.Fatal(err)
 			}
 			got := text.String()
