@@ -103,3 +103,17 @@ func hexValue(c byte) int {
 	}
 	return -1
 }
+
+// AppendText appends s with the escapes of a dump, for people to read. With
+// blanks, those are left as they are.
+func AppendText(b []byte, s string, blanks bool) []byte {
+	for i, part := range strings.Split(s, " ") {
+		if i > 0 && blanks {
+			b = append(b, ' ')
+		} else if i > 0 {
+			b = append(b, `\x20`...)
+		}
+		b = appendEscaped(b, part, false)
+	}
+	return b
+}

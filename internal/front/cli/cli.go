@@ -30,7 +30,8 @@ type App struct {
 }
 
 // Run runs the command line and returns the exit status: 0, 1 for an error, 2
-// for wrong arguments.
+// for wrong arguments, or 1 where the command stands in for a program that does
+// so.
 func (a *App) Run(ctx context.Context, argv []string) int {
 	name, args := dispatch(argv)
 	root := a.command()
@@ -48,6 +49,9 @@ func (a *App) Run(ctx context.Context, argv []string) int {
 		return 1
 	}
 	fmt.Fprintf(a.Stderr, "error: %s\n\n%s\nFor more information, try '%s --help'.\n", err, usageLine(cmd), cmd.CommandPath())
+	if cmd.Annotations[statusOfUsage] == "1" {
+		return 1
+	}
 	return 2
 }
 
@@ -72,6 +76,8 @@ func dispatch(argv []string) (verb, args []string) {
 	switch filepath.Base(argv[0]) {
 	case "bootc-systemd-generator":
 		return []string{"internals", "systemd-generator"}, argv[1:]
+	case "mkcomposefs", "composefs-info":
+		return []string{"internals", filepath.Base(argv[0])}, argv[1:]
 	}
 	return nil, argv[1:]
 }

@@ -60,7 +60,7 @@ func TestVersion(t *testing.T) {
 // TestManPages fails when an option that --help shows is not in the manual
 // page, or the page names one that is not there.
 func TestManPages(t *testing.T) {
-	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "install to-disk"} {
+	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "install to-disk", "internals mkcomposefs", "internals composefs-info"} {
 		name := "../../../docs/man/bootc-" + strings.ReplaceAll(verb, " ", "-") + ".8.md"
 		page, err := os.ReadFile(name)
 		if err != nil {

@@ -20,9 +20,10 @@ func (a *App) internalsCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.restoreCommand(), a.generatorCommand(), a.dirDiffCommand(), a.fsverityCommand())
+	cmd.AddCommand(a.restoreCommand(), a.generatorCommand(), a.dirDiffCommand(), a.fsverityCommand(),
+		a.mkcomposefsCommand(), a.composefsInfoCommand())
 	for _, name := range []string{"fixup-etc-fstab", "sysusers-sync", "print-json-schema", "fsck", "cleanup", "relabel", "cfs",
-		"prep-soft-reboot", "composefs-gc", "blockdev", "uki", "reboot", "mkcomposefs", "composefs-info"} {
+		"prep-soft-reboot", "composefs-gc", "blockdev", "uki", "reboot"} {
 		cmd.AddCommand(missing(name))
 	}
 	return cmd
