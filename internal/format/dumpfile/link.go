@@ -76,7 +76,7 @@ func (ls *links) resolve(t *tree.Tree) error {
 	for _, l := range ls.all {
 		l.parent.SetChild(l.name, l.node)
 		if before(l.path, ls.home[l.node]) {
-			l.node.Primary = ls.home[l.node]
+			l.node.SetPrimary(ls.home[l.node])
 		}
 	}
 	return nil

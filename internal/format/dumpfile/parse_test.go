@@ -184,8 +184,8 @@ func TestLinks(t *testing.T) {
 			t.Errorf("%s is not a name of /m", name)
 		}
 	}
-	if m.Primary != "/m" {
-		t.Errorf("Primary = %q, want /m", m.Primary)
+	if m.Primary() != "/m" {
+		t.Errorf("Primary = %q, want /m", m.Primary())
 	}
 	want := root + "/a 5 @100644 4 0 0 0 0.0 /m hello -\n" +
 		"/m 5 100644 4 0 0 0 0.0 - hello -\n" +
@@ -194,12 +194,12 @@ func TestLinks(t *testing.T) {
 	if diff := cmp.Diff(want, write(t, tr)); diff != "" {
 		t.Errorf("dump (-want +got):\n%s", diff)
 	}
-	m.Primary = "/gone"
+	m.SetPrimary("/gone")
 	if got := write(t, tr); !strings.Contains(got, "\n/a 5 100644") || strings.Contains(got, "gone") {
 		t.Errorf("a Primary that leads nowhere is heeded:\n%s", got)
 	}
-	m.Primary = ""
-	if before := parse(t, write(t, tr)).Lookup("m").Primary; before != "" {
+	m.SetPrimary("")
+	if before := parse(t, write(t, tr)).Lookup("m").Primary(); before != "" {
 		t.Errorf("Primary = %q where the first name is the one", before)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Write writes the dump of a tree: depth first, names in byte order. A node
-// with several names is told at its first one, or at Node.Primary; the others
+// with several names is told at its first one, or at its primary name; the others
 // are hard link lines.
 func Write(w io.Writer, t *tree.Tree) error { return Options{}.Write(w, t) }
 
@@ -77,7 +77,7 @@ func (w *writer) target(at string, n *tree.Node) string {
 	first, seen := w.first[n]
 	if !seen {
 		first = at
-		if p := n.Primary; p != "" && path.IsAbs(p) && path.Clean(p) == p {
+		if p := n.Primary(); p != "" && path.IsAbs(p) && path.Clean(p) == p {
 			// A Primary that a change to the tree left behind does not count.
 			if t := (tree.Tree{Root: w.root}); lookup(&t, p) == n {
 				first = p

@@ -114,7 +114,7 @@ type collector struct {
 }
 
 // directory fills in a directory and all below it. Of several names of a node,
-// its home is Node.Primary, else the first.
+// its home is its primary name, else the first.
 func (c *collector) directory(dir, parent *inode) error {
 	if !dir.node.IsDir() {
 		return errors.New("the root is not a directory")
@@ -157,7 +157,7 @@ func (c *collector) directory(dir, parent *inode) error {
 			c.add(in)
 		case n.IsWhiteout():
 			return c.wrap(fmt.Errorf("whiteout %q with several names", name))
-		case n.Primary != "" && n.Primary == "/"+strings.Join(append(c.names, name), "/"):
+		case n.Primary() != "" && n.Primary() == "/"+strings.Join(append(c.names, name), "/"):
 			in.homeDir, in.homeName = dir, name
 		}
 		if c.legacy {

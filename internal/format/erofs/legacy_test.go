@@ -28,7 +28,8 @@ func TestV2(t *testing.T) {
 			tr.CountLinks()
 			refused := name == "xattr-shared-300.dump"
 			err := tr.Walk(func(_ string, n *tree.Node) error {
-				n.Mtime.Nsec, n.Primary = 0, ""
+				n.Mtime.Nsec = 0
+				n.SetPrimary("")
 				if n.Type() != tree.TypeRegular {
 					n.Size = 0
 				}

@@ -105,7 +105,8 @@ func TestDigestOnTheFly(t *testing.T) {
 func TestPrimary(t *testing.T) {
 	image := func(primary string) string {
 		n := file("x")
-		n.Nlink, n.Primary = 2, primary
+		n.Nlink = 2
+		n.SetPrimary(primary)
 		tr := rootWith("z", n)
 		tr.Root.SetChild("zz", file("y"))
 		sub := &tree.Node{Mode: tree.TypeDir | 0o755}

@@ -46,24 +46,27 @@ type Xattr struct {
 	Value string
 }
 
-// A Node is an inode.
+// A Node is an inode. There may be millions of them: 160 bytes, in this order
+// of fields.
 type Node struct {
 	Mode     uint32 // st_mode: type, setuid bits and permissions
 	UID, GID uint32
-	Mtime    Time
-	Xattrs   []Xattr
 
 	// Nlink is the number of names of a node that is not a directory;
 	// [Tree.CountLinks] sets it. A tree that was read from an image or a dump
 	// has the number written there. It means nothing for a directory.
 	Nlink uint32
 
-	// Primary is the absolute path of the name under which the node is stored
-	// when it has several; empty means the first in depth-first name order.
-	Primary string
-
 	// Rdev is the device number of a device, in the kernel's 32-bit encoding.
 	Rdev uint32
+
+	names uint32 // how often n is an entry, at least; see Linked
+
+	Mtime Time
+
+	// Xattrs may be shared by several nodes; [Node.SetXattr] and
+	// [Node.RemoveXattr] do not change the slice.
+	Xattrs []Xattr
 
 	// A regular file has a size and either its Content (all of it, inline) or
 	// an Object where the content is kept. With neither it is a hole of Size
@@ -79,7 +82,25 @@ type Node struct {
 	// Target is the text of a symbolic link.
 	Target string
 
-	children map[string]*Node // of a directory
+	children *children // of a directory
+	primary  *string
+}
+
+// Primary returns the absolute path of the name under which the node is stored
+// when it has several; empty means the first in depth-first name order.
+func (n *Node) Primary() string {
+	if n.primary == nil {
+		return ""
+	}
+	return *n.primary
+}
+
+// SetPrimary sets what [Node.Primary] returns.
+func (n *Node) SetPrimary(path string) {
+	n.primary = nil
+	if path != "" {
+		n.primary = &path
+	}
 }
 
 // A Tree is a file tree with a root directory.
@@ -106,36 +127,6 @@ func (n *Node) IsSymlink() bool { return n.Type() == TypeSymlink }
 // IsWhiteout reports whether n is a character device 0/0.
 func (n *Node) IsWhiteout() bool { return n.Type() == TypeChar && n.Rdev == 0 }
 
-// Child returns the entry of a directory, nil if there is none.
-func (n *Node) Child(name string) *Node { return n.children[name] }
-
-// SetChild makes name an entry of the directory n, replacing another.
-func (n *Node) SetChild(name string, c *Node) {
-	if n.children == nil {
-		n.children = map[string]*Node{}
-	}
-	n.children[name] = c
-}
-
-// RemoveChild removes the entry name, if it is there.
-func (n *Node) RemoveChild(name string) { delete(n.children, name) }
-
-// RemoveChildren empties the directory.
-func (n *Node) RemoveChildren() { n.children = nil }
-
-// Len returns the number of entries of a directory.
-func (n *Node) Len() int { return len(n.children) }
-
-// Names returns the names in a directory, sorted by bytes.
-func (n *Node) Names() []string {
-	names := make([]string, 0, len(n.children))
-	for name := range n.children {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // Xattr returns the value of the attribute, and whether it is there.
 func (n *Node) Xattr(name string) (string, bool) {
 	i, ok := n.findXattr(name)
@@ -148,17 +139,17 @@ func (n *Node) Xattr(name string) (string, bool) {
 // SetXattr sets an attribute, replacing another value.
 func (n *Node) SetXattr(name, value string) {
 	i, ok := n.findXattr(name)
+	rest := n.Xattrs[i:]
 	if ok {
-		n.Xattrs[i].Value = value
-		return
+		rest = rest[1:]
 	}
-	n.Xattrs = slices.Insert(n.Xattrs, i, Xattr{name, value})
+	n.Xattrs = slices.Concat(n.Xattrs[:i], []Xattr{{name, value}}, rest)
 }
 
 // RemoveXattr removes an attribute, if it is there.
 func (n *Node) RemoveXattr(name string) {
 	if i, ok := n.findXattr(name); ok {
-		n.Xattrs = slices.Delete(n.Xattrs, i, i+1)
+		n.Xattrs = slices.Concat(n.Xattrs[:i], n.Xattrs[i+1:])
 	}
 }
 
@@ -185,7 +176,8 @@ func (t *Tree) Lookup(path string) *Node {
 
 // Walk calls f for each name, depth first, names in byte order, a directory
 // before its entries; path is absolute. A node with several names is met once
-// for each. An error of f ends the walk and is returned.
+// for each. An error of f ends the walk and is returned; f must not set or remove
+// entries.
 func (t *Tree) Walk(f func(path string, n *Node) error) error {
 	return walk("/", t.Root, f)
 }
@@ -198,8 +190,8 @@ func walk(path string, n *Node, f func(string, *Node) error) error {
 	if path != "/" {
 		prefix += "/"
 	}
-	for _, name := range n.Names() {
-		if err := walk(prefix+name, n.Child(name), f); err != nil {
+	for name, c := range n.Entries() {
+		if err := walk(prefix+name, c, f); err != nil {
 			return err
 		}
 	}
@@ -213,10 +205,10 @@ func (t *Tree) CountLinks() {
 	t.Root.each(func(n *Node) { n.Nlink++ })
 }
 
-// each calls f for n and each name below it, in no order.
+// each calls f for n and each name below it.
 func (n *Node) each(f func(*Node)) {
 	f(n)
-	for _, c := range n.children {
+	for _, c := range n.Entries() {
 		c.each(f)
 	}
 }

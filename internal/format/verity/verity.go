@@ -48,8 +48,7 @@ func (a Algorithm) String() string {
 // A Digest is an fs-verity digest. It can be compared with == and used as a
 // map key. The zero Digest stands for "none".
 type Digest struct {
-	algorithm Algorithm
-	sum       [64]byte
+	sum string // its length tells the algorithm
 }
 
 // MakeDigest makes a Digest from its bytes, which must be a.Size() long.
@@ -57,9 +56,7 @@ func MakeDigest(a Algorithm, sum []byte) (Digest, error) {
 	if a.Size() == 0 || len(sum) != a.Size() {
 		return Digest{}, fmt.Errorf("%v digest of %d bytes", a, len(sum))
 	}
-	d := Digest{algorithm: a}
-	copy(d.sum[:], sum)
-	return d, nil
+	return Digest{string(sum)}, nil
 }
 
 // ParseDigest reads 64 (SHA-256) or 128 (SHA-512) hex digits of either case.
@@ -75,16 +72,36 @@ func ParseDigest(s string) (Digest, error) {
 }
 
 // Algorithm returns the hash algorithm, 0 for the zero Digest.
-func (d Digest) Algorithm() Algorithm { return d.algorithm }
+func (d Digest) Algorithm() Algorithm {
+	switch len(d.sum) {
+	case 32:
+		return SHA256
+	case 64:
+		return SHA512
+	}
+	return 0
+}
 
 // IsZero reports whether d is the zero Digest, "none".
-func (d Digest) IsZero() bool { return d.algorithm == 0 }
+func (d Digest) IsZero() bool { return d.sum == "" }
 
 // Bytes returns the digest's bytes, 32 or 64.
-func (d Digest) Bytes() []byte { return append([]byte(nil), d.sum[:d.algorithm.Size()]...) }
+func (d Digest) Bytes() []byte { return []byte(d.sum) }
+
+// Raw returns the same bytes as a string.
+func (d Digest) Raw() string { return d.sum }
 
 // String returns the digest in lower-case hex, without the algorithm.
-func (d Digest) String() string { return hex.EncodeToString(d.sum[:d.algorithm.Size()]) }
+func (d Digest) String() string { return string(d.Append(nil)) }
+
+// Append appends what String returns.
+func (d Digest) Append(b []byte) []byte {
+	const digits = "0123456789abcdef"
+	for i := range len(d.sum) {
+		b = append(b, digits[d.sum[i]>>4], digits[d.sum[i]&15])
+	}
+	return b
+}
 
 // ObjectPath returns the name of the object in an object store: two hex
 // digits, a slash, the other digits.
