@@ -14,25 +14,40 @@ import (
 // maxSharedV2 is what its count of shared attributes has room for.
 const maxSharedV2 = 255
 
-// legacy reports whether the image is of version 2.
-func (b *builder) legacy() bool { return b.version == 2 }
-
-// legacyXattrs brings the attributes of a node, sorted by name, into the order
-// of version 2: what overlayfs reads comes first.
-func legacyXattrs(xattrs []tree.Xattr) {
-	slices.SortStableFunc(xattrs, func(x, y tree.Xattr) int {
-		return cmp.Compare(legacyRank(x), legacyRank(y))
-	})
+// depthFirst orders the inodes of version 2 from a directory on, each at its
+// first name. All nodes are taken for such with several names.
+func (b *builder) depthFirst(dir int) {
+	n := b.inodes[dir].node
+	b.links[n] = &link{inode: uint32(dir)}
+	for _, c := range n.Entries() {
+		if l := b.links[c]; l != nil && !c.IsDir() {
+			if l.inode > 0 {
+				continue // the root is no file
+			}
+			l.inode = uint32(len(b.inodes))
+		} else {
+			b.links[c] = &link{names: 1, inode: uint32(len(b.inodes))}
+		}
+		b.inodes = append(b.inodes, inode{node: c, parent: uint32(dir)})
+		if c.IsDir() {
+			b.depthFirst(len(b.inodes) - 1)
+		}
+	}
 }
 
-func legacyRank(x tree.Xattr) int {
-	switch x.Name {
-	case metacopyName:
-		return 0
-	case redirectName:
-		return 1
+// legacyOrder brings attributes that are sorted by name into the order of
+// version 2: what overlayfs reads comes first.
+func legacyOrder(all []attr) {
+	rank := func(a attr) int {
+		switch a.name {
+		case metacopyName:
+			return 0
+		case redirectName:
+			return 1
+		}
+		return 2
 	}
-	return 2
+	slices.SortStableFunc(all, func(x, y attr) int { return cmp.Compare(rank(x), rank(y)) })
 }
 
 // compareLegacy is the order of version 2's table of shared attributes.
@@ -42,41 +57,41 @@ func compareLegacy(x, y tree.Xattr) int {
 	return cmp.Or(cmp.Compare(xIndex, yIndex), strings.Compare(xSuffix, ySuffix), strings.Compare(x.Value, y.Value))
 }
 
-// measureLegacy is what version 2 makes of the layout of a file.
-func (in *inode) measureLegacy() error {
+// measureLegacy is what version 2 makes of the layout of an inode.
+func (b *builder) measureLegacy(in *inode, l *layout) error {
 	n := in.node
+	if !n.IsDir() {
+		l.nlink = b.links[n].names
+	}
 	switch {
 	case !n.IsRegular():
-		return nil
 	case n.Content != nil:
 		if len(n.Content) >= blockSize {
 			return fmt.Errorf("content of %d bytes, at most %d are possible in version 2", len(n.Content), blockSize-1)
 		}
-		in.nblk, in.tail = 0, len(n.Content)
-		if in.tail > 0 {
-			in.layout = layoutInline
+		l.nblk, l.tail = 0, len(n.Content)
+		if l.tail > 0 {
+			l.format = layoutInline
 		}
-	case in.chunks > 0:
-		in.u, in.chunks = 31, 1
+	case l.chunks > 0:
+		l.u, l.chunks = 31, 1
 		if n.Object.IsZero() {
-			in.chunks = 0
+			l.chunks = 0
 		}
-		in.tail = 4 * in.chunks
+		l.tail = 4 * l.chunks
 	}
 	return nil
 }
 
 // placeLegacy is place for version 2. It moves more inodes than it must.
-func (in *inode) placeLegacy(pos int64) int64 {
-	fixed := int64(extendSize + in.xsize)
-	if in.layout == layoutInline {
-		metaLast := pos + fixed - 1
-		inlineEnd := pos + fixed + int64(in.size%blockSize)
-		if metaLast/blockSize != inlineEnd/blockSize {
-			pos = roundUp(pos+blockSize-metaLast%blockSize, slotSize)
-		}
+func (l *layout) placeLegacy(pos int64) int64 {
+	if l.format != layoutInline {
+		return pos
 	}
-	in.nid = uint64(pos / slotSize)
-	in.ino = uint32(in.nid)
-	return pos + fixed + int64(in.tail)
+	metaLast := pos + l.fixed() - 1
+	inlineEnd := metaLast + 1 + int64(l.size%blockSize)
+	if metaLast/blockSize == inlineEnd/blockSize {
+		return pos
+	}
+	return roundUp(pos+blockSize-metaLast%blockSize, slotSize)
 }

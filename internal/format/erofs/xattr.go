@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strings"
-
-	"github.com/bootc-go/bootc/internal/format/tree"
 )
 
 // prefixes are the names that an index stands for. A name belongs to the first
@@ -51,10 +49,10 @@ func prefixOf(index byte, version uint32) (prefix string, ok bool) {
 }
 
 // nameFilter is h_name_filter: a set bit says that no attribute has that hash.
-func nameFilter(xattrs []tree.Xattr, version uint32) uint32 {
+func nameFilter(all []attr, version uint32) uint32 {
 	var present uint32
-	for _, x := range xattrs {
-		index, suffix := splitName(x.Name, version)
+	for _, a := range all {
+		index, suffix := splitName(a.name, version)
 		present |= 1 << (xxh32(suffix, filterSeed+uint32(index)) & 31)
 	}
 	return ^present
