@@ -1,6 +1,8 @@
 package dumpfile
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -40,22 +42,19 @@ func appendOptional(b []byte, s string) []byte {
 	return appendEscaped(b, s, false)
 }
 
-// unescape is the inverse of appendEscaped.
-func unescape(s string) (string, error) {
-	i := strings.IndexByte(s, '\\')
-	if i < 0 {
-		return strings.Clone(s), nil
-	}
-	b := append(make([]byte, 0, len(s)), s[:i]...)
-	for ; i < len(s); i++ {
-		if s[i] != '\\' {
-			b = append(b, s[i])
-			continue
+// unescape appends what was given to appendEscaped.
+func unescape(b, s []byte) ([]byte, error) {
+	for {
+		i := bytes.IndexByte(s, '\\')
+		if i < 0 {
+			return append(b, s...), nil
 		}
-		if i++; i == len(s) {
-			return "", fmt.Errorf("backslash at the end of a field")
+		b = append(b, s[:i]...)
+		s = s[i+1:]
+		if len(s) == 0 {
+			return b, errors.New("backslash at the end of a field")
 		}
-		switch s[i] {
+		switch s[0] {
 		case '\\':
 			b = append(b, '\\')
 		case 'n':
@@ -66,30 +65,30 @@ func unescape(s string) (string, error) {
 			b = append(b, '\t')
 		case 'x':
 			high, low := -1, -1
-			if i+2 < len(s) {
-				high, low = hexValue(s[i+1]), hexValue(s[i+2])
+			if len(s) > 2 {
+				high, low = hexValue(s[1]), hexValue(s[2])
 			}
 			if high < 0 || low < 0 {
-				return "", fmt.Errorf(`\x without two hex digits`)
+				return b, errors.New(`\x without two hex digits`)
 			}
 			b = append(b, byte(high<<4|low))
-			i += 2
+			s = s[2:]
 		default:
-			return "", fmt.Errorf("unknown escape %q", s[i-1:i+1])
+			return b, fmt.Errorf("unknown escape %q", `\`+string(s[:1]))
 		}
+		s = s[1:]
 	}
-	return string(b), nil
 }
 
 // unescapeOptional is the inverse of appendOptional.
-func unescapeOptional(s string) (string, error) {
-	switch s {
+func unescapeOptional(b, s []byte) ([]byte, error) {
+	switch string(s) {
 	case "":
-		return "", fmt.Errorf("empty field, %q stands for no value", none)
+		return b, fmt.Errorf("empty field, %q stands for no value", none)
 	case none:
-		return "", nil
+		return b, nil
 	}
-	return unescape(s)
+	return unescape(b, s)
 }
 
 func hexValue(c byte) int {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/bootc-go/bootc/internal/format/tree"
 )
@@ -28,7 +29,8 @@ type link struct {
 
 // addLink takes a hard link line. Only its path and its payload count; the
 // other fields must have a form that some writer makes.
-func (p *parser) addLink(parent *tree.Node, name, path, mode string, fields []string) error {
+func (p *parser) addLink(parent *tree.Node, name string, mode []byte) error {
+	path := string(p.path)
 	m, err := parseMode(mode)
 	if err != nil {
 		return err
@@ -37,28 +39,30 @@ func (p *parser) addLink(parent *tree.Node, name, path, mode string, fields []st
 		return fmt.Errorf("%q: a directory cannot have a hard link", path)
 	}
 	for _, i := range []int{fieldSize, fieldNlink, fieldUID, fieldGID, fieldRdev} {
-		if fields[i] != none {
-			if _, err := parseNumber(fmt.Sprintf("field %d", i+1), fields[i], 64); err != nil {
-				return err
-			}
+		if string(p.fields[i]) == none {
+			continue
+		}
+		if _, err := parseNumber(p.fields[i], 64); err != nil {
+			return fmt.Errorf("field %d: %w", i+1, err)
 		}
 	}
-	if fields[fieldMtime] != none {
-		if _, err := parseTime(fields[fieldMtime]); err != nil {
+	if string(p.fields[fieldMtime]) != none {
+		if _, err := parseTime(p.fields[fieldMtime]); err != nil {
 			return err
 		}
 	}
-	if _, err := parseXattrs(fields[fieldCount:]); err != nil {
+	if _, err := parseXattrs(p.fields[fieldCount:]); err != nil {
 		return err
 	}
-	o, err := parseOptionals(fields)
-	if err != nil {
+	o := &p.optional
+	if err := o.parse(p.fields); err != nil {
 		return err
 	}
-	if o.payload == "" || o.payload[0] != '/' {
-		return fmt.Errorf("%q: hard link to %q, which is not an absolute path", path, o.payload)
+	target := string(o.payload)
+	if !strings.HasPrefix(target, "/") {
+		return fmt.Errorf("%q: hard link to %q, which is not an absolute path", path, target)
 	}
-	l := &link{parent: parent, name: name, path: path, target: o.payload, line: p.number}
+	l := &link{parent: parent, name: name, path: path, target: target, line: p.number}
 	standIn := &tree.Node{Mode: m}
 	parent.SetChild(name, standIn)
 	p.links.all = append(p.links.all, l)

@@ -2,6 +2,7 @@ package dumpfile
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +11,21 @@ import (
 	"github.com/bootc-go/bootc/internal/format/tree"
 )
 
-// maxLine bounds a line. It has room for the deepest path and the largest
-// extended attributes with every byte escaped.
-const maxLine = 4 << 20
+const (
+	// maxLine bounds a line. It has room for the deepest path and the largest
+	// extended attributes with every byte escaped.
+	maxLine = 4 << 20
+	// maxLists bounds how many lists of attributes are kept to be found again.
+	maxLists = 1 << 12
+)
 
 // Parse reads a dump. An error names the line.
 func Parse(r io.Reader) (*tree.Tree, error) {
-	p := &parser{in: bufio.NewReaderSize(r, 1<<16), links: links{home: map[*tree.Node]string{}, byNode: map[*tree.Node]*link{}}}
+	p := &parser{
+		in:    bufio.NewReaderSize(r, 1<<16),
+		links: links{home: map[*tree.Node]string{}, byNode: map[*tree.Node]*link{}},
+		lists: map[string][]tree.Xattr{},
+	}
 	for {
 		line, err := p.line()
 		if err == io.EOF {
@@ -39,6 +48,8 @@ func Parse(r io.Reader) (*tree.Tree, error) {
 	return p.tree, nil
 }
 
+// A parser takes line by line. What it needs for one line it uses again for the
+// next: a dump may have millions.
 type parser struct {
 	in     *bufio.Reader
 	buf    []byte // a line that is longer than in's buffer
@@ -47,8 +58,15 @@ type parser struct {
 	links  links
 
 	// The directory of the last line: mostly that of the next one too.
-	dirPath string
+	dirPath []byte
 	dir     *tree.Node
+
+	fields   [][]byte
+	path     []byte
+	optional optionals
+	object   []byte                  // path of an object
+	nodes    []tree.Node             // made in advance
+	lists    map[string][]tree.Xattr // by their text
 }
 
 // line returns the next line without its end; it is valid until the next call.
@@ -75,47 +93,64 @@ func (p *parser) line() ([]byte, error) {
 
 // add takes one line.
 func (p *parser) add(line []byte) error {
-	text := string(line)
-	if i := strings.IndexByte(text, 0); i >= 0 {
+	if i := bytes.IndexByte(line, 0); i >= 0 {
 		return fmt.Errorf("NUL byte at position %d", i)
 	}
-	fields := strings.Split(text, " ")
-	if len(fields) < fieldCount {
-		return fmt.Errorf("%d fields, at least %d are needed", len(fields), fieldCount)
+	xattrs := p.split(line)
+	if len(p.fields) < fieldCount {
+		return fmt.Errorf("%d fields, at least %d are needed", len(p.fields), fieldCount)
 	}
-	path, err := unescape(fields[fieldPath])
-	if err != nil {
+	var err error
+	if p.path, err = unescape(p.path[:0], p.fields[fieldPath]); err != nil {
 		return fmt.Errorf("path: %w", err)
 	}
-	if path == "/" {
-		return p.addRoot(fields)
+	if string(p.path) == "/" {
+		return p.addRoot(xattrs)
 	}
-	parent, name, err := p.parent(path)
+	parent, name, err := p.parent(p.path)
 	if err != nil {
 		return err
 	}
 	if parent.Child(name) != nil {
-		return fmt.Errorf("%q is there already", path)
+		return fmt.Errorf("%q is there already", p.path)
 	}
-	if mode, ok := strings.CutPrefix(fields[fieldMode], "@"); ok {
-		return p.addLink(parent, name, path, mode, fields)
+	if mode, ok := bytes.CutPrefix(p.fields[fieldMode], []byte("@")); ok {
+		return p.addLink(parent, name, mode)
 	}
-	n, err := parseNode(fields)
+	n, err := p.node(xattrs)
 	if err != nil {
-		return fmt.Errorf("%q: %w", path, err)
+		return fmt.Errorf("%q: %w", p.path, err)
 	}
-	if n.IsDir() && strings.Count(path, "/") >= tree.MaxDepth {
+	if n.IsDir() && bytes.Count(p.path, []byte("/")) >= tree.MaxDepth {
 		return fmt.Errorf("more than %d directories in each other", tree.MaxDepth)
 	}
 	parent.SetChild(name, n)
 	return nil
 }
 
-func (p *parser) addRoot(fields []string) error {
+// split cuts a line into fields. It returns the text of those that hold the
+// extended attributes.
+func (p *parser) split(line []byte) (xattrs []byte) {
+	p.fields = p.fields[:0]
+	for {
+		i := bytes.IndexByte(line, ' ')
+		if i < 0 {
+			p.fields = append(p.fields, line)
+			return xattrs
+		}
+		p.fields = append(p.fields, line[:i])
+		line = line[i+1:]
+		if len(p.fields) == fieldCount {
+			xattrs = line
+		}
+	}
+}
+
+func (p *parser) addRoot(xattrs []byte) error {
 	if p.tree != nil {
 		return errors.New("a second root")
 	}
-	n, err := parseNode(fields)
+	n, err := p.node(xattrs)
 	if err != nil {
 		return err
 	}
@@ -127,20 +162,20 @@ func (p *parser) addRoot(fields []string) error {
 }
 
 // parent finds the directory of an absolute path, which must be there.
-func (p *parser) parent(path string) (dir *tree.Node, name string, err error) {
+func (p *parser) parent(path []byte) (dir *tree.Node, name string, err error) {
 	if p.tree == nil {
 		return nil, "", errors.New("the first line is not the root")
 	}
-	i := strings.LastIndexByte(path, '/')
+	i := bytes.LastIndexByte(path, '/')
 	if i < 0 || path[0] != '/' {
 		return nil, "", fmt.Errorf("%q is not an absolute path", path)
 	}
-	name = path[i+1:]
+	name = string(path[i+1:])
 	if err := tree.CheckName(name); err != nil {
 		return nil, "", err
 	}
-	if p.dir == nil || p.dirPath != path[:i] {
-		p.dirPath, p.dir = path[:i], lookup(p.tree, path[:i])
+	if p.dir == nil || !bytes.Equal(p.dirPath, path[:i]) {
+		p.dirPath, p.dir = append(p.dirPath[:0], path[:i]...), lookup(p.tree, string(path[:i]))
 	}
 	if p.dir == nil {
 		return nil, "", fmt.Errorf("the directory of %q is missing", path)

@@ -11,9 +11,10 @@ import (
 // An attr is an extended attribute as it is stored. What names an object is
 // written out only where it is needed.
 type attr struct {
-	name  string
-	value string
-	form  form
+	name   string
+	value  string
+	digest verity.Digest
+	form   form
 }
 
 // A form says what the value of an attribute is made of.
@@ -21,8 +22,8 @@ type form byte
 
 const (
 	formPlain    form = iota
-	formMetacopy      // the value is a digest: what tells overlayfs of it
-	formObject        // the value is a digest: the path of its object
+	formMetacopy      // what tells overlayfs of the digest
+	formObject        // the path of the digest's object
 	formPath          // the value without the slash that it begins with
 )
 
@@ -30,9 +31,9 @@ const (
 func (a attr) size() int {
 	switch a.form {
 	case formMetacopy:
-		return 4 + len(a.value)
+		return 4 + len(a.digest.Raw())
 	case formObject:
-		return 2 + 2*len(a.value)
+		return 2 + 2*len(a.digest.Raw())
 	case formPath:
 		return 1 + len(a.value)
 	}
@@ -43,13 +44,10 @@ func (a attr) size() int {
 func (a attr) appendValue(b []byte) []byte {
 	switch a.form {
 	case formMetacopy:
-		algorithm := verity.SHA256
-		if len(a.value) == verity.SHA512.Size() {
-			algorithm = verity.SHA512
-		}
-		b = append(b, 0, byte(4+len(a.value)), 0, byte(algorithm))
+		b = append(b, 0, byte(a.size()), 0, byte(a.digest.Algorithm()))
+		return append(b, a.digest.Raw()...)
 	case formObject:
-		return appendHex(append(appendHex(append(b, '/'), a.value[:1]), '/'), a.value[1:])
+		return a.digest.AppendObjectPath(append(b, '/'))
 	case formPath:
 		b = append(b, '/')
 	}
@@ -135,18 +133,18 @@ func (b *builder) overlayAttrs(in *inode, to []attr) []attr {
 
 // objectAttrs appends what leads overlayfs to an object.
 func objectAttrs(n *tree.Node, to []attr) []attr {
-	sum := n.Object.Raw()
-	metacopy := attr{name: metacopyName, value: sum}
-	if sum != "" {
-		metacopy.form = formMetacopy
+	known := !n.Object.IsZero()
+	if known {
+		to = append(to, attr{name: metacopyName, digest: n.Object, form: formMetacopy})
+	} else {
+		to = append(to, attr{name: metacopyName})
 	}
-	to = append(to, metacopy)
 	switch {
-	case n.Payload == tree.NoPayload || n.Payload == "" && sum == "":
+	case n.Payload == tree.NoPayload || n.Payload == "" && !known:
 	case n.Payload == "":
-		to = append(to, attr{redirectName, sum, formObject})
+		to = append(to, attr{name: redirectName, digest: n.Object, form: formObject})
 	default:
-		to = append(to, attr{redirectName, n.Payload, formPath})
+		to = append(to, attr{name: redirectName, value: n.Payload, form: formPath})
 	}
 	return to
 }

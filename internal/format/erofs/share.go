@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bootc-go/bootc/internal/format/tree"
+	"github.com/bootc-go/bootc/internal/format/verity"
 )
 
 // sharing is which pairs of name and value occur more than once.
@@ -23,33 +24,23 @@ type sharing struct {
 func (s *sharing) hash(a attr) uint64 {
 	switch a.form {
 	case formMetacopy, formObject:
-		return maphash.String(s.seed, a.value)
+		return maphash.String(s.seed, a.digest.Raw())
 	case formPath:
-		if sum, ok := objectSum(a.value); ok {
-			return maphash.String(s.seed, sum)
+		if d, ok := objectDigest(a.value); ok {
+			return maphash.String(s.seed, d.Raw())
 		}
 	}
 	return maphash.Comparable(s.seed, a)
 }
 
-// objectSum returns the digest that the path of an object is made of.
-func objectSum(path string) (sum string, ok bool) {
-	if len(path) != 65 && len(path) != 129 || path[2] != '/' {
-		return "", false
+// objectDigest returns the digest that the path of an object is made of.
+func objectDigest(path string) (d verity.Digest, ok bool) {
+	if len(path) < 3 {
+		return d, false
 	}
-	digits := path[:2] + path[3:]
-	raw := make([]byte, 0, 64)
-	for i := 0; i < len(digits); i += 2 {
-		high, low := hexValue(digits[i]), hexValue(digits[i+1])
-		if high < 0 || low < 0 {
-			return "", false
-		}
-		raw = append(raw, byte(high<<4|low))
-	}
-	return string(raw), true
+	d, err := verity.ParseDigest(path[:2] + path[3:])
+	return d, err == nil && d.ObjectPath() == path
 }
-
-func hexValue(c byte) int { return strings.IndexByte("0123456789abcdef", c) }
 
 // findShared fills in the table. Most attributes occur once, so they are
 // counted by hash first.

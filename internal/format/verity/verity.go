@@ -60,15 +60,17 @@ func MakeDigest(a Algorithm, sum []byte) (Digest, error) {
 }
 
 // ParseDigest reads 64 (SHA-256) or 128 (SHA-512) hex digits of either case.
-func ParseDigest(s string) (Digest, error) {
-	raw, err := hex.DecodeString(s)
-	if err != nil || (len(raw) != 32 && len(raw) != 64) {
-		return Digest{}, fmt.Errorf("fs-verity digest %q: want 64 or 128 hex digits", s)
+func ParseDigest(s string) (Digest, error) { return DecodeDigest([]byte(s)) }
+
+// DecodeDigest is [ParseDigest] of bytes.
+func DecodeDigest(s []byte) (Digest, error) {
+	var raw [64]byte
+	if len(s) == 64 || len(s) == 128 {
+		if n, err := hex.Decode(raw[:], s); err == nil {
+			return Digest{string(raw[:n])}, nil
+		}
 	}
-	if len(raw) == 32 {
-		return MakeDigest(SHA256, raw)
-	}
-	return MakeDigest(SHA512, raw)
+	return Digest{}, fmt.Errorf("fs-verity digest %q: want 64 or 128 hex digits", s)
 }
 
 // Algorithm returns the hash algorithm, 0 for the zero Digest.
@@ -92,23 +94,25 @@ func (d Digest) Bytes() []byte { return []byte(d.sum) }
 func (d Digest) Raw() string { return d.sum }
 
 // String returns the digest in lower-case hex, without the algorithm.
-func (d Digest) String() string { return string(d.Append(nil)) }
-
-// Append appends what String returns.
-func (d Digest) Append(b []byte) []byte {
-	const digits = "0123456789abcdef"
-	for i := range len(d.sum) {
-		b = append(b, digits[d.sum[i]>>4], digits[d.sum[i]&15])
-	}
-	return b
-}
+func (d Digest) String() string { return string(appendHex(nil, d.sum)) }
 
 // ObjectPath returns the name of the object in an object store: two hex
 // digits, a slash, the other digits.
-func (d Digest) ObjectPath() string {
-	s := d.String()
-	if len(s) < 2 {
-		return ""
+func (d Digest) ObjectPath() string { return string(d.AppendObjectPath(nil)) }
+
+// AppendObjectPath appends what ObjectPath returns.
+func (d Digest) AppendObjectPath(b []byte) []byte {
+	if d.sum == "" {
+		return b
 	}
-	return s[:2] + "/" + s[2:]
+	b = append(appendHex(b, d.sum[:1]), '/')
+	return appendHex(b, d.sum[1:])
+}
+
+func appendHex(b []byte, s string) []byte {
+	const digits = "0123456789abcdef"
+	for i := range len(s) {
+		b = append(b, digits[s[i]>>4], digits[s[i]&15])
+	}
+	return b
 }
