@@ -45,7 +45,7 @@ type writer struct {
 
 func (w *writer) walk(at string, n *tree.Node) error {
 	target := ""
-	if !n.IsDir() {
+	if !n.IsDir() && n.Linked() {
 		target = w.target(at, n)
 	}
 	line, err := w.options.appendLine(w.line[:0], at, n, target)
@@ -63,8 +63,8 @@ func (w *writer) walk(at string, n *tree.Node) error {
 	if at != "/" {
 		prefix += "/"
 	}
-	for _, name := range n.Names() {
-		if err := w.walk(prefix+name, n.Child(name)); err != nil {
+	for name, c := range n.Entries() {
+		if err := w.walk(prefix+name, c); err != nil {
 			return err
 		}
 	}
@@ -97,8 +97,8 @@ func (o Options) appendLine(b []byte, at string, n *tree.Node, target string) ([
 	switch n.Type() {
 	case tree.TypeDir:
 		nlink = 2
-		for _, name := range n.Names() {
-			if n.Child(name).IsDir() {
+		for _, c := range n.Entries() {
+			if c.IsDir() {
 				nlink++
 			}
 		}

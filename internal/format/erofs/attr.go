@@ -54,14 +54,6 @@ func (a attr) appendValue(b []byte) []byte {
 	return append(b, a.value...)
 }
 
-func appendHex(b []byte, s string) []byte {
-	const digits = "0123456789abcdef"
-	for i := range len(s) {
-		b = append(b, digits[s[i]>>4], digits[s[i]&15])
-	}
-	return b
-}
-
 // xattr returns the attribute with its value written out.
 func (a attr) xattr() tree.Xattr {
 	if a.form == formPlain {

@@ -36,7 +36,7 @@ func (d *decoder) read(r io.ReaderAt, size int64) (*tree.Tree, error) {
 	// What is copied out of a true image overlaps only in the names of shared
 	// attributes, of which the prefix is not stored: at most 24 bytes for 4.
 	d.data, d.budget = data, 8*uint64(size)
-	d.nodes, d.shared = map[uint64]*tree.Node{}, map[uint32]tree.Xattr{}
+	d.nodes, d.shared, d.names = map[uint64]*tree.Node{}, map[uint32]rawXattr{}, map[string]string{}
 	root, err := d.super()
 	if err != nil {
 		return nil, err
@@ -56,7 +56,12 @@ type decoder struct {
 	xattrBase uint64    // of the shared attributes
 	time      tree.Time // of compact inodes
 	nodes     map[uint64]*tree.Node
-	shared    map[uint32]tree.Xattr
+	shared    map[uint32]rawXattr
+	names     map[string]string // of attributes
+	interner  tree.Interner
+	list      []tree.Xattr // of one inode
+	key       []byte
+	block     []tree.Node           // made in advance
 	path      []string              // where the decoder is; left as it is after an error
 	stored    map[*tree.Node]stored // for Inspect
 }
@@ -123,30 +128,52 @@ type raw struct {
 	size   uint64
 	u      uint32
 	tailAt uint64
+
+	// What leads overlayfs to an object.
+	metacopy, redirect optional
+}
+
+// An optional is the value of an attribute that may not be there. It lies in
+// the image.
+type optional struct {
+	value []byte
+	ok    bool
+}
+
+// newNode returns a node from a block of many: each on its own would take a
+// little more.
+func (d *decoder) newNode() *tree.Node {
+	if len(d.block) == 0 {
+		d.block = make([]tree.Node, 64)
+	}
+	n := &d.block[0]
+	d.block = d.block[1:]
+	return n
 }
 
 // inode reads an inode with its extended attributes.
-func (d *decoder) inode(nid uint64) (*raw, error) {
+func (d *decoder) inode(nid uint64) (in raw, err error) {
 	if nid > uint64(len(d.data))/slotSize {
-		return nil, fmt.Errorf("inode %d lies outside of the image", nid)
+		return in, fmt.Errorf("inode %d lies outside of the image", nid)
 	}
 	at := nid * slotSize
 	b, err := d.bytes(at, compactSize)
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	le := binary.LittleEndian
 	format := le.Uint16(b[0:])
 	icount := uint64(le.Uint16(b[2:]))
-	n := &tree.Node{Mode: uint32(le.Uint16(b[4:]))}
-	in := &raw{node: n, nid: nid, layout: format >> 1, u: le.Uint32(b[16:])}
+	n := d.newNode()
+	n.Mode = uint32(le.Uint16(b[4:]))
+	in = raw{node: n, nid: nid, layout: format >> 1, u: le.Uint32(b[16:])}
 	if format&1 == 0 {
 		at += compactSize
 		in.size, n.Nlink = uint64(le.Uint32(b[8:])), uint32(le.Uint16(b[6:]))
 		n.UID, n.GID, n.Mtime = uint32(le.Uint16(b[24:])), uint32(le.Uint16(b[26:])), d.time
 	} else {
 		if b, err = d.bytes(at, extendSize); err != nil {
-			return nil, err
+			return in, err
 		}
 		at += extendSize
 		in.size, n.Nlink = le.Uint64(b[8:]), le.Uint32(b[44:])
@@ -154,12 +181,12 @@ func (d *decoder) inode(nid uint64) (*raw, error) {
 		n.Mtime = tree.Time{Sec: int64(le.Uint64(b[32:])), Nsec: le.Uint32(b[40:])}
 	}
 	if n.Mtime.Nsec >= 1e9 {
-		return nil, fmt.Errorf("time with %d nanoseconds", n.Mtime.Nsec)
+		return in, fmt.Errorf("time with %d nanoseconds", n.Mtime.Nsec)
 	}
 	if icount > 0 {
 		size := xattrHeader + (icount-1)*4
-		if err := d.xattrs(in, at, size); err != nil {
-			return nil, err
+		if err := d.xattrs(&in, at, size); err != nil {
+			return in, err
 		}
 		at += size
 	} else {

@@ -25,7 +25,7 @@ func (d *decoder) tree(nid uint64) (*tree.Tree, error) {
 		root.node.RemoveXattr(opaqueName)
 	}
 	d.nodes[nid] = root.node
-	return &tree.Tree{Root: root.node}, d.directory(root, nid)
+	return &tree.Tree{Root: root.node}, d.directory(&root, nid)
 }
 
 // directory reads the entries of a directory and all below it.
@@ -80,7 +80,7 @@ func (d *decoder) directory(in *raw, parent uint64) error {
 	case len(d.path) == 0 && d.version < 2 && stubs != 256:
 		return fmt.Errorf("%d of 256 whiteouts for the object directories", stubs)
 	}
-	return d.restoreDirectory(in.node, whiteouts)
+	return d.restoreDirectory(in, whiteouts)
 }
 
 // entry reads what a name leads to; of a stub it returns nothing.
@@ -104,7 +104,7 @@ func (d *decoder) entry(dir *raw, e rawDirent) (*tree.Node, error) {
 	if e.kind == 0 || kindOf(n.Mode) != e.kind {
 		return nil, fmt.Errorf("type %d in the directory, mode %o in the inode", e.kind, n.Mode)
 	}
-	if err := d.content(in); err != nil {
+	if err := d.content(&in); err != nil {
 		return nil, err
 	}
 	if n.IsWhiteout() && d.version < 2 {
@@ -115,9 +115,14 @@ func (d *decoder) entry(dir *raw, e rawDirent) (*tree.Node, error) {
 	}
 	d.nodes[e.nid] = n
 	if n.IsDir() {
-		return n, d.directory(in, dir.nid)
+		sub := in // only this one outlives the call
+		return n, d.directory(&sub, dir.nid)
 	}
-	return n, d.restore(n)
+	if err := d.restore(&in); err != nil {
+		return nil, err
+	}
+	n.Xattrs = d.interner.Xattrs(n.Xattrs)
+	return n, nil
 }
 
 // content reads what a node that is no directory holds.

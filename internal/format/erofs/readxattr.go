@@ -10,7 +10,12 @@ import (
 	"github.com/bootc-go/bootc/internal/format/tree"
 )
 
-// xattrs reads the extended attributes of an inode, as they are stored.
+// maxNames bounds how many names of attributes are kept to be found again.
+const maxNames = 1 << 12
+
+// xattrs reads the extended attributes of an inode, as they are stored. What
+// leads overlayfs to an object is not a part of the list. The list is valid
+// until the next inode is read; a directory has its own.
 func (d *decoder) xattrs(in *raw, at, size uint64) error {
 	b, err := d.bytes(at, size)
 	if err == nil {
@@ -24,26 +29,57 @@ func (d *decoder) xattrs(in *raw, at, size uint64) error {
 	if 4*shared > len(b) {
 		return fmt.Errorf("%d shared attributes in %d bytes", shared, len(b))
 	}
-	all := make([]tree.Xattr, 0, shared+2)
+	all, total, listed := d.list[:0], xattrHeader, 0
+	add := func(x rawXattr) error {
+		total += len(x.name) + len(x.value) + 7
+		object := &in.metacopy
+		switch x.name {
+		case redirectName:
+			object = &in.redirect
+		case metacopyName:
+		default:
+			if x.text == "" {
+				x.text = string(x.value)
+			}
+			all = append(all, tree.Xattr{Name: x.name, Value: x.text})
+			return nil
+		}
+		if object.ok {
+			return fmt.Errorf("extended attribute %q twice", x.name)
+		}
+		*object = optional{x.value, true}
+		return nil
+	}
 	for range shared {
 		x, err := d.sharedXattr(binary.LittleEndian.Uint32(b))
+		if err == nil {
+			err = add(x)
+		}
 		if err != nil {
 			return err
 		}
-		all = append(all, x)
 		b = b[4:]
 	}
-	for len(b) > 0 {
+	for listed = len(all); len(b) > 0; {
 		x, n, err := d.xattr(b)
+		if err == nil {
+			err = add(x)
+		}
 		if err != nil {
 			return err
 		}
-		all = append(all, x)
 		b = b[n:]
 	}
-	d.note(in.node, in.size, all, shared)
+	if total > tree.MaxXattrs {
+		return fmt.Errorf("extended attributes of %d bytes, at most %d are possible", total, tree.MaxXattrs)
+	}
+	d.list = all
+	d.note(in.node, in.size, all, listed)
 	sortXattrs(all)
 	in.node.Xattrs = all
+	if in.node.IsDir() {
+		in.node.Xattrs = slices.Clone(all)
+	}
 	return tree.CheckXattrs(all)
 }
 
@@ -51,23 +87,32 @@ func sortXattrs(all []tree.Xattr) {
 	slices.SortFunc(all, func(x, y tree.Xattr) int { return strings.Compare(x.Name, y.Name) })
 }
 
-func (d *decoder) sharedXattr(id uint32) (tree.Xattr, error) {
+// A rawXattr is an attribute whose value lies in the image. Of a shared one
+// there is a copy.
+type rawXattr struct {
+	name  string
+	value []byte
+	text  string
+}
+
+func (d *decoder) sharedXattr(id uint32) (rawXattr, error) {
 	if x, ok := d.shared[id]; ok {
 		return x, nil
 	}
 	at := d.xattrBase + 4*uint64(id)
 	if at > uint64(len(d.data)) {
-		return tree.Xattr{}, fmt.Errorf("shared attribute at offset %d lies outside of the image", at)
+		return rawXattr{}, fmt.Errorf("shared attribute at offset %d lies outside of the image", at)
 	}
 	x, _, err := d.xattr(d.data[at:])
 	if err == nil {
+		x.text = string(x.value)
 		d.shared[id] = x
 	}
 	return x, err
 }
 
 // xattr reads the entry that b begins with, and returns its size.
-func (d *decoder) xattr(b []byte) (x tree.Xattr, size int, err error) {
+func (d *decoder) xattr(b []byte) (x rawXattr, size int, err error) {
 	if len(b) < 4 {
 		return x, 0, errors.New("truncated extended attribute")
 	}
@@ -84,5 +129,18 @@ func (d *decoder) xattr(b []byte) (x tree.Xattr, size int, err error) {
 	if err := d.spend(uint64(len(prefix) + valueEnd - 4)); err != nil {
 		return x, 0, err
 	}
-	return tree.Xattr{Name: prefix + string(b[4:nameEnd]), Value: string(b[nameEnd:valueEnd])}, size, nil
+	return rawXattr{name: d.name(prefix, b[4:nameEnd]), value: b[nameEnd:valueEnd]}, size, nil
+}
+
+// name returns the name of an attribute; of most images there are few.
+func (d *decoder) name(prefix string, suffix []byte) string {
+	d.key = append(append(d.key[:0], prefix...), suffix...)
+	if name, ok := d.names[string(d.key)]; ok {
+		return name
+	}
+	name := string(d.key)
+	if len(d.names) < maxNames {
+		d.names[name] = name
+	}
+	return name
 }

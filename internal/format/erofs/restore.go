@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,41 +35,43 @@ func (d *decoder) external(in *raw) error {
 			}
 		}
 	}
-	meta, ok := n.Xattr(metacopyName)
-	if !ok {
+	if !in.metacopy.ok {
 		return fmt.Errorf("file of %d bytes without %s", in.size, metacopyName)
 	}
 	var err error
-	if n.Object, err = parseMetacopy(meta); err != nil {
+	if n.Object, err = parseMetacopy(in.metacopy.value); err != nil {
 		return err
 	}
-	redirect, ok := n.Xattr(redirectName)
-	p, absolute := strings.CutPrefix(redirect, "/")
+	p, absolute := bytes.CutPrefix(in.redirect.value, []byte("/"))
+	d.key = n.Object.AppendObjectPath(d.key[:0])
 	switch {
-	case ok && (!absolute || p == "" || strings.IndexByte(p, 0) >= 0):
-		return fmt.Errorf("%s %q is no path of an object", redirectName, redirect)
-	case !ok && !n.Object.IsZero():
+	case in.redirect.ok && (!absolute || len(p) == 0 || bytes.IndexByte(p, 0) >= 0):
+		return fmt.Errorf("%s %q is no path of an object", redirectName, in.redirect.value)
+	case !in.redirect.ok && !n.Object.IsZero():
 		n.Payload = tree.NoPayload
-	case p != n.Object.ObjectPath():
-		n.Payload = p
+	case !bytes.Equal(p, d.key):
+		n.Payload = string(p)
 	}
-	n.RemoveXattr(metacopyName)
-	n.RemoveXattr(redirectName)
+	in.metacopy, in.redirect = optional{}, optional{}
 	return nil
 }
 
-func parseMetacopy(s string) (verity.Digest, error) {
-	if s == "" {
+func parseMetacopy(s []byte) (verity.Digest, error) {
+	if len(s) == 0 {
 		return verity.Digest{}, nil
 	}
 	if len(s) < 4 || s[0] != 0 || int(s[1]) != len(s) || s[2] != 0 {
 		return verity.Digest{}, fmt.Errorf("%s of %d bytes has an unknown form", metacopyName, len(s))
 	}
-	return verity.MakeDigest(verity.Algorithm(s[3]), []byte(s[4:]))
+	return verity.MakeDigest(verity.Algorithm(s[3]), s[4:])
 }
 
 // restore takes back what the writer rewrote in a node.
-func (d *decoder) restore(n *tree.Node) error {
+func (d *decoder) restore(in *raw) error {
+	n := in.node
+	if in.metacopy.ok || in.redirect.ok {
+		return fmt.Errorf("%s or %s on something that has no object", metacopyName, redirectName)
+	}
 	escaped := false
 	for i, x := range n.Xattrs {
 		switch {
@@ -97,8 +100,9 @@ func hasEmpty(n *tree.Node, name string) bool {
 }
 
 // restoreDirectory is restore for a directory, whose entries are known.
-func (d *decoder) restoreDirectory(n *tree.Node, whiteouts bool) error {
-	if err := d.restore(n); err != nil || !whiteouts || d.version >= 2 {
+func (d *decoder) restoreDirectory(in *raw, whiteouts bool) error {
+	n := in.node
+	if err := d.restore(in); err != nil || !whiteouts || d.version >= 2 {
 		return err
 	}
 	if !hasEmpty(n, overlayPrefix+"whiteouts") || !hasEmpty(n, "user.overlay.whiteouts") {

@@ -73,6 +73,8 @@ type parser struct {
 	limits Limits
 
 	block    [blockSize]byte
+	nodes    []tree.Node // made in advance
+	interner tree.Interner
 	ext      extension // of the next entry
 	metadata int64     // bytes kept so far
 }
@@ -204,7 +206,9 @@ func (p *parser) entry(h header) (*Entry, error) {
 		return nil, err
 	}
 	e := &Entry{Path: path}
-	n := &tree.Node{Mode: h.mode & 0o7777, UID: h.uid, GID: h.gid, Mtime: h.mtime, Xattrs: h.xattrs}
+	n := p.newNode()
+	n.Mode, n.UID, n.GID, n.Mtime = h.mode&0o7777, h.uid, h.gid, h.mtime
+	n.Xattrs = p.interner.Xattrs(h.xattrs)
 	kind, ok := fileType(h.typeflag)
 	switch {
 	case !ok:
@@ -234,6 +238,17 @@ func (p *parser) entry(h header) (*Entry, error) {
 	}
 	e.Node = n
 	return e, err
+}
+
+// newNode returns a node from a block of many: each on its own would take a
+// little more.
+func (p *parser) newNode() *tree.Node {
+	if len(p.nodes) == 0 {
+		p.nodes = make([]tree.Node, 64)
+	}
+	n := &p.nodes[0]
+	p.nodes = p.nodes[1:]
+	return n
 }
 
 // fileType returns the type bits of an entry, 0 for a hard link.

@@ -144,3 +144,25 @@ func BenchmarkSetChild(b *testing.B) {
 		})
 	}
 }
+
+func TestInterner(t *testing.T) {
+	var in tree.Interner
+	list := []tree.Xattr{{Name: "user.a", Value: "1"}, {Name: "user.b", Value: ""}}
+	first := in.Xattrs(list)
+	if second := in.Xattrs(slices.Clone(list)); &first[0] != &second[0] || &first[0] == &list[0] {
+		t.Error("equal lists are not one")
+	}
+	list[0].Value = "2"
+	if first[0].Value != "1" || in.Xattrs(list)[0].Value != "2" {
+		t.Error("a list changed with the one that was given")
+	}
+	for i := range 10_000 {
+		list[0].Value = fmt.Sprint(i)
+		if got := in.Xattrs(list); got[0].Value != list[0].Value {
+			t.Fatalf("list %d is %v", i, got)
+		}
+	}
+	if in.Xattrs(nil) != nil {
+		t.Error("no attributes became some")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -55,6 +56,8 @@ func (a *App) composefsInfoCommand() *cobra.Command {
 }
 
 func (a *App) composefsInfo(f composefsInfoFlags, command string, files []string) error {
+	// Half of the memory is the image, which is no garbage.
+	defer debug.SetGCPercent(debug.SetGCPercent(50))
 	var basedir *os.File
 	if f.basedir != "" {
 		var err error
