@@ -16,6 +16,7 @@ const module = "github.com/bootc-go/bootc"
 var floors = []string{
 	"",
 	"internal/format",
+	"composefs", // for others; see TestPublicPackage
 	"internal/linux",
 	"internal/content",
 	"internal/machine",
@@ -100,6 +101,25 @@ func TestFormatIsPure(t *testing.T) {
 		for _, imp := range p.Imports {
 			if slices.Contains(forbidden, imp) || strings.HasPrefix(imp, "net/") {
 				t.Errorf("%s imports %s", dir, imp)
+			}
+		}
+	}
+}
+
+// TestPublicPackage fails when composefs, which is for programs of others, needs
+// more than the formats, or when something of ours goes by way of it.
+func TestPublicPackage(t *testing.T) {
+	for _, dir := range packages(t) {
+		p, err := build.ImportDir(dir, 0)
+		if err != nil {
+			continue
+		}
+		for _, imp := range p.Imports {
+			switch {
+			case dir != "composefs" && imp == module+"/composefs":
+				t.Errorf("%s imports composefs", dir)
+			case dir == "composefs" && strings.Contains(imp, ".") && !strings.HasPrefix(imp, module+"/internal/format/"):
+				t.Errorf("composefs imports %s", imp)
 			}
 		}
 	}
