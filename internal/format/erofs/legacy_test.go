@@ -83,8 +83,27 @@ func TestV2Refuses(t *testing.T) {
 			t.Errorf("Write = %v, want %q", err, tt.want)
 		}
 	}
+	image := write(t, parse(t, readFile(t, "dumps/ext-4097.dump")), erofs.V2)
+	for _, tt := range []struct {
+		at   int
+		byte byte
+		want string
+	}{
+		{bytes.LastIndex(image, []byte{0xff, 0xff, 0xff, 0xff}), 0, "not a hole"},
+		{0x488, 0x0b, "truncated block"},
+		{0x48e, 0x7f, "more than it has bytes"},
+		{0x480, 0x0d, "layout 6"},
+		{0x500, 0x05, "content of 4097"},
+		{0x40c, 13, "2^13"},
+	} {
+		bad := bytes.Clone(image)
+		bad[tt.at] = tt.byte
+		if _, err := erofs.Read(bytes.NewReader(bad), int64(len(bad))); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("byte %#x changed to %#x: %v, want %q", tt.at, tt.byte, err, tt.want)
+		}
+	}
 	// The root and the places of version 1 mean something else in version 2.
-	image := write(t, parse(t, readFile(t, "dumps/ext-4097.dump")), erofs.V1)
+	image = write(t, parse(t, readFile(t, "dumps/ext-4097.dump")), erofs.V1)
 	image[12] = 2
 	if _, err := erofs.Read(bytes.NewReader(image), int64(len(image))); err == nil {
 		t.Error("an image of version 1 is read as one of version 2")

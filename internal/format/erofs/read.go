@@ -76,6 +76,8 @@ func (d *decoder) super() (root uint64, err error) {
 		return 0, errors.New("the image has no composefs header")
 	case le.Uint32(h[4:]) != 1:
 		return 0, fmt.Errorf("header version %d is not known", le.Uint32(h[4:]))
+	case le.Uint32(h[8:])&^flagHasACL != 0 || !isZero(h[16:]):
+		return 0, errors.New("the composefs header has fields that are not known")
 	case d.version > maxVersion:
 		return 0, fmt.Errorf("composefs version %d is not known", d.version)
 	case le.Uint32(s[0:]) != superMagic:

@@ -59,6 +59,8 @@ func TestRefuseToRead(t *testing.T) {
 		{"magic", 0, "00", "no composefs header"},
 		{"header version", 4, "02", "header version 2"},
 		{"version", 12, "03", "composefs version 3"},
+		{"flag", 8, "02", "not known"},
+		{"reserved field", 0x1f, "01", "not known"},
 		{"super block", 0x400, "00", "no EROFS super block"},
 		{"incompatible feature", 0x450, "01", "features"},
 		{"block size", 0x40c, "0d", "2^13"},

@@ -22,19 +22,6 @@ func (d *decoder) external(in *raw) error {
 	if in.u&0xffe0 != 0 || chunks == 0 || chunks > maxChunks {
 		return fmt.Errorf("file of %d bytes in %d chunks of 2^%d bytes", in.size, chunks, bit)
 	}
-	// Version 2 forgets the table of some files. A table that nearly fills a
-	// block may be in a block whose number the writer has lost.
-	if d.version < 2 && 4*chunks <= blockSize-slotSize {
-		table, err := d.bytes(in.tailAt, 4*chunks)
-		if err != nil {
-			return err
-		}
-		for _, b := range table {
-			if b != 0xff {
-				return errors.New("a chunk that is not a hole")
-			}
-		}
-	}
 	if !in.metacopy.ok {
 		return fmt.Errorf("file of %d bytes without %s", in.size, metacopyName)
 	}
@@ -53,6 +40,30 @@ func (d *decoder) external(in *raw) error {
 		n.Payload = string(p)
 	}
 	in.metacopy, in.redirect = optional{}, optional{}
+	if d.version == 2 {
+		// It has one chunk for all that has a digest, and none for the rest.
+		chunks = 1
+		if n.Object.IsZero() {
+			chunks = 0
+		}
+	}
+	return d.holes(in, chunks)
+}
+
+// holes checks the table of chunks.
+func (d *decoder) holes(in *raw, chunks uint64) error {
+	if 4*chunks > blockSize-slotSize {
+		return nil // it may be in a block whose number the writer has lost
+	}
+	table, err := d.bytes(in.tailAt, 4*chunks)
+	if err != nil {
+		return err
+	}
+	for _, b := range table {
+		if b != 0xff {
+			return errors.New("a chunk that is not a hole")
+		}
+	}
 	return nil
 }
 
