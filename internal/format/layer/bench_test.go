@@ -67,8 +67,7 @@ func BenchmarkSmallFiles(b *testing.B) {
 		}
 		b.ReportMetric((read-before)/n, "layer-B/file")
 		b.ReportMetric((live()-before)/n, "layer+tree-B/file")
-		runtime.KeepAlive(l)
-		l = nil
+		runtime.KeepAlive(l) // until here
 		b.ReportMetric((live()-before)/n, "tree-B/file")
 		runtime.KeepAlive(t)
 	}
