@@ -1,8 +1,12 @@
 package efivars_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"testing/fstest"
 	"unicode/utf16"
@@ -48,5 +52,50 @@ func TestLoader(t *testing.T) {
 	}
 	if _, _, err := efivars.LoaderIn(fstest.MapFS{}); !errors.Is(err, efivars.ErrNotEFI) {
 		t.Errorf("no variables: %v, want ErrNotEFI", err)
+	}
+}
+
+func TestEntries(t *testing.T) {
+	vars := fstest.MapFS{
+		"LoaderEntrySelected-" + efivars.LoaderVendor: variable("b.conf\x00"),
+		"LoaderEntries-" + efivars.LoaderVendor:       variable("a.conf\x00b.conf\x00auto-reboot-to-firmware-setup\x00"),
+	}
+	selected, all, err := efivars.Entries(vars)
+	if want := []string{"a.conf", "b.conf", "auto-reboot-to-firmware-setup"}; err != nil || selected != "b.conf" || !slices.Equal(all, want) {
+		t.Errorf("Entries = %q, %q, %v, want b.conf, %q", selected, all, err, want)
+	}
+	if selected, all, err := efivars.Entries(fstest.MapFS{}); err != nil || selected != "" || all != nil {
+		t.Errorf("no loader: Entries = %q, %q, %v, want nothing", selected, all, err)
+	}
+}
+
+// TestSetText writes what Text reads. How the firmware takes it is seen by the
+// story TestDamagedImage of test/vm.
+func TestSetText(t *testing.T) {
+	dir := t.TempDir()
+	vars, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vars.Close()
+	for _, text := range []string{"a longer text, grüß 😀", "short"} {
+		if err := efivars.SetText(vars, "Test", efivars.BootcVendor, text); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := efivars.Text(vars.FS(), "Test", efivars.BootcVendor); err != nil || got != text {
+			t.Errorf("Text = %q, %v, want %q", got, err, text)
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "Test-"+efivars.BootcVendor))
+	if want := append([]byte{7, 0, 0, 0}, "s\x00h\x00o\x00r\x00t\x00\x00\x00"...); err != nil || !bytes.Equal(data, want) {
+		t.Errorf("the variable is %q, %v, want %q", data, err, want)
+	}
+	for range 2 {
+		if err := efivars.Remove(vars, "Test", efivars.BootcVendor); err != nil {
+			t.Errorf("Remove: %v", err)
+		}
+	}
+	if got, err := efivars.Text(vars.FS(), "Test", efivars.BootcVendor); err != nil || got != "" {
+		t.Errorf("after Remove: Text = %q, %v, want nothing", got, err)
 	}
 }
