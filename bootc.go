@@ -99,3 +99,13 @@ func lowerHex(s string) bool {
 	}
 	return s == strings.ToLower(s)
 }
+
+// A FailedBoot is a boot entry that could not be booted, as
+// /run/bootc/failed-boots.json has it (docs/formats/state.md).
+type FailedBoot struct {
+	Entry  string `json:"entry"`  // the file name of the boot loader entry
+	Reason string `json:"reason"` // for people
+}
+
+// FailedBootsFile is the path of the list of [FailedBoot] below /run.
+const FailedBootsFile = "bootc/failed-boots.json"

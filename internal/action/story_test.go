@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -317,4 +318,28 @@ func sameWords(a, b string) bool {
 		}
 	}
 	return true
+}
+
+// TestNotices: what is not as the owner may expect is said.
+func TestNotices(t *testing.T) {
+	l := newLab(t, "v1")
+	notices := func() []string {
+		h, err := status.Of(l.m)
+		must(t, err)
+		return h.Status.Notices
+	}
+	l.m.Booted.Verity = true
+	if got := notices(); got != nil {
+		t.Errorf("notices of an ordinary machine: %q", got)
+	}
+	l.m.Booted.Verity = false
+	must(t, os.Mkdir(l.dir+"/run/bootc", 0o755))
+	must(t, os.WriteFile(l.dir+"/run/"+bootc.FailedBootsFile, []byte(`[{"entry":"bootc_x-2-1.conf","reason":"deployment 5a: gone"}]`), 0o644))
+	want := []string{
+		"the boot entry bootc_x-2-1.conf could not be booted, this deployment was booted instead: deployment 5a: gone",
+		"nothing is verified: the kernel command line does not require fs-verity",
+	}
+	if got := notices(); !slices.Equal(got, want) {
+		t.Errorf("notices:\n%q, want\n%q", got, want)
+	}
 }

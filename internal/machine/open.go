@@ -1,8 +1,10 @@
 package machine
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -202,6 +204,27 @@ func OpenPublic() (*Machine, error) {
 		return nil, err
 	}
 	m.onClose(root.Close)
+	if m.Run, err = os.OpenRoot("/run"); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	m.onClose(m.Run.Close)
 	m.Sysroot, m.State = root, deploy.New(root)
 	return m, nil
+}
+
+// FailedBoots lists the boot entries that could not be booted before this boot,
+// which took over from them.
+func (m *Machine) FailedBoots() ([]bootc.FailedBoot, error) {
+	data, err := m.Run.ReadFile(bootc.FailedBootsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var failed []bootc.FailedBoot
+	if err := json.Unmarshal(data, &failed); err != nil {
+		return nil, fmt.Errorf("reading /run/%s: %w", bootc.FailedBootsFile, err)
+	}
+	return failed, nil
 }

@@ -3,6 +3,7 @@ package status
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
@@ -38,15 +39,29 @@ func Of(m *machine.Machine) (*bootc.Host, error) {
 			break
 		}
 	}
-	if d := machine.InSlot(all, bootc.Staged); d != nil && d.Staged.Failure != "" {
-		h.Status.Notices = append(h.Status.Notices, "the staged update could not be applied at the last shutdown: "+d.Staged.Failure)
-	}
+	var noticesErr error
+	h.Status.Notices, noticesErr = notices(m, machine.InSlot(all, bootc.Staged))
 	queued, err := m.RollbackQueued()
 	if err == nil && queued {
 		h.Status.RollbackQueued = true
 		h.Spec.BootOrder = "rollback"
 	}
-	return h, errors.Join(deployErr, err)
+	return h, errors.Join(deployErr, noticesErr, err)
+}
+
+// notices say what is not as the owner may expect.
+func notices(m *machine.Machine, staged *machine.Deployment) (all []string, err error) {
+	failed, err := m.FailedBoots()
+	for _, f := range failed {
+		all = append(all, fmt.Sprintf("the boot entry %s could not be booted, this deployment was booted instead: %s", f.Entry, f.Reason))
+	}
+	if m.Booted != nil && !m.Booted.Verity {
+		all = append(all, "nothing is verified: the kernel command line does not require fs-verity")
+	}
+	if staged != nil && staged.Staged.Failure != "" {
+		all = append(all, "the staged update could not be applied at the last shutdown: "+staged.Staged.Failure)
+	}
+	return all, err
 }
 
 func entry(m *machine.Machine, d machine.Deployment) bootc.BootEntry {

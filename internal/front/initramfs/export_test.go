@@ -9,3 +9,10 @@ import (
 func RootBeside(system block.System, loader gpt.GUID, goarch string) (string, error) {
 	return rootBeside(system, loader, goarch)
 }
+
+// What handing over does to the firmware's variables and to /run.
+var (
+	HandOver   = handOver
+	Succeeded  = succeeded
+	ErrNoOther = errNoOther
+)

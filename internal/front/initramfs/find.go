@@ -9,7 +9,6 @@ import (
 	"github.com/bootc-go/bootc/internal/format/gpt"
 	"github.com/bootc-go/bootc/internal/linux/block"
 	"github.com/bootc-go/bootc/internal/linux/efivars"
-	"github.com/bootc-go/bootc/internal/linux/mount"
 )
 
 // FindRoot returns the device with the physical root: the first root partition
@@ -38,12 +37,12 @@ func loaderPartition() (string, error) {
 	if !errors.Is(err, efivars.ErrNotEFI) {
 		return part, err
 	}
-	vars, mountErr := mount.Device("efivarfs", "efivarfs", "ro")
-	if mountErr != nil {
-		return "", errors.Join(err, mountErr)
+	vars, err := openVariables()
+	if err != nil {
+		return "", err
 	}
 	defer vars.Close()
-	_, part, err = efivars.LoaderIn(os.DirFS(fmt.Sprintf("/proc/self/fd/%d", vars.Fd())))
+	_, part, err = efivars.LoaderIn(vars.FS())
 	return part, err
 }
 

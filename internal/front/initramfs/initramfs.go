@@ -4,7 +4,8 @@
 // setup-root finds the physical root mounted at /sysroot and puts the new root
 // in its place: the deployment's image over the objects, the physical root
 // read-only at /sysroot in it, and the deployment's /etc and the shared /var,
-// writable. find-root is for an initramfs without systemd: it names the
+// writable. Where the deployment cannot be used it hands over to another one and
+// reboots. find-root is for an initramfs without systemd: it names the
 // partition that is to be mounted as physical root.
 //
 // What is verified is decided by the kernel command line alone: with
@@ -90,14 +91,24 @@ func setupRoot(args []string, stderr io.Writer) int {
 	if flags.NArg() > 0 {
 		return usage(stderr)
 	}
-	if inInitramfs() {
+	early := inInitramfs()
+	if early {
 		o.VolatileRoot = "/run/systemd/volatile-root"
 	}
-	if err := Setup(o); err != nil {
-		fmt.Fprintf(stderr, "error: cannot set up the root: %v\n", err)
-		return Failed
+	err := Setup(o)
+	if err == nil && early {
+		if err := tellFailed(); err != nil {
+			fmt.Fprintf(stderr, "warning: cannot tell which boot entries have failed: %v\n", err)
+		}
 	}
-	return OK
+	if err == nil {
+		return OK
+	}
+	fmt.Fprintf(stderr, "error: cannot set up the root: %v\n", err)
+	if d := (*DeploymentError)(nil); early && errors.As(err, &d) {
+		fmt.Fprintf(stderr, "error: cannot boot another deployment instead: %v\n", giveWay(d, stderr))
+	}
+	return Failed
 }
 
 func findRoot(stdout, stderr io.Writer) int {

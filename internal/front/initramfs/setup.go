@@ -33,7 +33,8 @@ type Options struct {
 	Log          io.Writer // for warnings; nil: none
 }
 
-// Setup makes the new root.
+// Setup makes the new root. Where the deployment cannot be used, the error is a
+// [*DeploymentError].
 func Setup(o Options) error {
 	c, err := readConfig(o.Config)
 	if err != nil {
@@ -63,11 +64,11 @@ func Setup(o Options) error {
 	}
 	root, err := o.mountRoot(physical, image)
 	if err != nil {
-		return fmt.Errorf("deployment %s: %w", image.ID.Short(), err)
+		return &DeploymentError{image.ID, err}
 	}
 	defer root.Close()
 	if err := o.assemble(c, physical, image, root); err != nil {
-		return fmt.Errorf("deployment %s: %w", image.ID.Short(), err)
+		return &DeploymentError{image.ID, err}
 	}
 	required := "fs-verity required"
 	if image.Insecure {
@@ -97,8 +98,8 @@ func (o Options) mountRoot(physical *dir.Dir, image cmdline.Image) (*os.File, er
 	}
 	defer f.Close()
 	if !image.Insecure {
-		if err := requireDigest(f, string(image.ID)); err != nil {
-			return nil, fmt.Errorf("verifying the image: %w", err)
+		if err := verifyImage(f, string(image.ID)); err != nil {
+			return nil, err
 		}
 	}
 	objects, err := repository.OpenDir("objects")
@@ -109,19 +110,27 @@ func (o Options) mountRoot(physical *dir.Dir, image cmdline.Image) (*os.File, er
 	return mount.Composefs(f, objects.File(), mount.ComposefsOptions{Source: "composefs:" + string(image.ID), Verity: !image.Insecure})
 }
 
-// requireDigest refuses a file that does not carry fs-verity with the digest.
-// Its bytes are not read here: from now on the kernel checks each one.
-func requireDigest(f *os.File, id string) error {
+// verifyImage refuses a file that does not carry fs-verity with the digest, and
+// reads all of it, so that the kernel checks each byte: a damaged one is found
+// here, where another deployment can still take over, and not when the running
+// system needs it. It is metadata, some megabytes that will be needed anyway.
+func verifyImage(f *os.File, id string) error {
 	want, err := verity.ParseDigest(id)
 	if err != nil {
 		return err
 	}
 	got, err := fsverity.Measure(f)
-	if err != nil {
-		return err
+	if err == nil && got != want {
+		err = fmt.Errorf("its fs-verity digest is %v", got)
 	}
-	if got != want {
-		return fmt.Errorf("its fs-verity digest is %v", got)
+	if err == nil {
+		var n int64
+		if n, err = io.Copy(io.Discard, f); err != nil {
+			err = fmt.Errorf("after %d bytes: %w", n, err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("verifying the image objects/%s: %w", want.ObjectPath(), err)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ depends() {
 
 # The image may boot on any machine, so nothing here looks at the build host.
 installkernel() {
-    hostonly='' instmods erofs overlay loop
+    hostonly='' instmods erofs overlay loop efivarfs
     hostonly='' instmods -s ext4 btrfs xfs
     # fs-verity with SHA-512, where the kernel has the hash as a module.
     hostonly='' instmods -s sha512 crypto-sha512
