@@ -21,6 +21,7 @@ type Reader struct {
 	Size      uint64          // of the file that was cut up
 	Objects   []verity.Digest // in the order of their first use
 	Named     map[string]verity.Digest
+	Old       bool // it has the header of bootc before 1.16: see [Renew]
 
 	r      io.ReaderAt
 	stream span
@@ -30,32 +31,23 @@ type span struct{ start, end int64 }
 
 func (s span) size() int64 { return s.end - s.start }
 
-// ErrOldLayout is returned by [Open] for a stream written by bootc before 1.16.
-var ErrOldLayout = errors.New("splitstream: written in the layout of bootc before 1.16; pull the image again")
-
-// Open reads everything but the chunks. r must stay readable.
+// Open reads everything but the chunks, in either layout. r must stay readable.
 func Open(r io.ReaderAt, size int64) (*Reader, error) {
-	var head [headerSize]byte
-	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), head[:]); err != nil {
-		return nil, fmt.Errorf("splitstream: reading the header: %w", err)
-	}
-	if string(head[oldMagicAt:oldMagicAt+len(magic)]) == magic {
-		return nil, ErrOldLayout
-	}
-	if string(head[:len(magic)]) != magic {
-		return nil, fmt.Errorf("splitstream: begins with %q, want %q", head[:len(magic)], magic)
+	h, err := readHeader(r, size)
+	if err != nil {
+		return nil, err
 	}
 	le := binary.LittleEndian
-	s := &Reader{r: r, Algorithm: verity.Algorithm(head[14]), Named: map[string]verity.Digest{}}
+	s := &Reader{r: r, Algorithm: verity.Algorithm(h.hash), Old: h.old, Named: map[string]verity.Digest{}}
 	switch {
-	case head[11] != 0:
-		return nil, fmt.Errorf("splitstream: version %d is not supported", head[11])
-	case s.Algorithm.Size() == 0 || head[15] != blockLog:
-		return nil, fmt.Errorf("splitstream: hash algorithm %d with block size 2^%d is not supported", head[14], head[15])
+	case h.version != 0:
+		return nil, fmt.Errorf("splitstream: version %d is not supported", h.version)
+	case s.Algorithm.Size() == 0 || h.blockLog != blockLog:
+		return nil, fmt.Errorf("splitstream: hash algorithm %d with block size 2^%d is not supported", h.hash, h.blockLog)
 	}
-	at, err := section(head[16:], size)
+	at, err := section(h.table[:], size)
 	if err != nil || at.size() < infoSize {
-		return nil, fmt.Errorf("splitstream: its table is at %d to %d of %d bytes", le.Uint64(head[16:]), le.Uint64(head[24:]), size)
+		return nil, fmt.Errorf("splitstream: its table is at %d to %d of %d bytes", le.Uint64(h.table[:]), le.Uint64(h.table[8:]), size)
 	}
 	var info [infoSize]byte
 	if _, err := io.ReadFull(io.NewSectionReader(r, at.start, infoSize), info[:]); err != nil {

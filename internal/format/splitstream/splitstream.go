@@ -27,7 +27,7 @@ const (
 // Sizes and marks of the format.
 const (
 	magic      = "SplitStream"
-	oldMagicAt = 18 // where the layout before version 0 has the magic
+	oldMagicAt = 18 // where the layout before has the magic
 	headerSize = 32
 	infoSize   = 80
 	blockLog   = 12 // fs-verity blocks of 4096 bytes

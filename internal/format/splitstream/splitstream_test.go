@@ -229,10 +229,46 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %s", test.name, err, test.error)
 		}
 	}
-	old := make([]byte, 64)
-	copy(old[18:], "SplitStream")
-	if _, err := open(old); !errors.Is(err, splitstream.ErrOldLayout) {
-		t.Errorf("the old layout: %v, want %v", err, splitstream.ErrOldLayout)
+}
+
+// old gives a splitstream the header of the layout before.
+func old(data []byte) []byte {
+	b := bytes.Clone(data)
+	copy(b, data[16:32])        // range of the table
+	copy(b[16:], data[12:14])   // flags
+	copy(b[18:], data[:12])     // magic, version
+	copy(b[30:32], data[14:16]) // hash, block size
+	return b
+}
+
+// TestOldLayout reads a stream in the layout before and renews it.
+func TestOldLayout(t *testing.T) {
+	objects := store{}
+	data, _ := write(t, verity.SHA512, objects, map[string]verity.Digest{"name": verity.Sum(verity.SHA512, nil)}, piece{"head", "object"}, piece{inline: "tail"})
+	for _, layout := range [][]byte{data, old(data)} {
+		s, err := open(layout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := !bytes.Equal(layout, data); s.Old != want {
+			t.Errorf("Old = %v, want %v", s.Old, want)
+		}
+		var out bytes.Buffer
+		if err := s.Cat(&out, objects.open); err != nil || out.String() != "headobjecttail" {
+			t.Errorf("Cat = %q, %v", &out, err)
+		}
+		r, err := splitstream.Renew(bytes.NewReader(layout), int64(len(layout)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("Renew gives %d bytes, %v; want the current layout, %d bytes", len(got), err, len(data))
+		}
+	}
+	spoiled := old(data)
+	spoiled[18] ^= 1
+	if _, err := splitstream.Renew(bytes.NewReader(spoiled), int64(len(spoiled))); err == nil {
+		t.Error("Renew takes what is no splitstream")
 	}
 }
 
