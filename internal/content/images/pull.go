@@ -162,11 +162,21 @@ func (f *fetch) layer(ctx context.Context, cached bool, same verity.Digest) (*la
 			l, err = f.r.readLayer(id)
 		}
 		if err == nil {
-			return l, id, nil
+			id, err = f.renew(id)
+			return l, id, err
 		}
 		f.meter.uncached(f.blob) // something of it is missing or spoiled
 	}
 	return f.fetch(ctx)
+}
+
+// renew brings a layer's stream into the current layout and publishes it.
+func (f *fetch) renew(id verity.Digest) (verity.Digest, error) {
+	renewed, err := f.r.renewLayer(id)
+	if err != nil || renewed == id {
+		return id, err
+	}
+	return renewed, f.links.add(layerStream(f.diffID), renewed, 0)
 }
 
 // fetch gets a layer from the source and verifies it while it arrives.

@@ -115,6 +115,28 @@ func (p *present) Object(size int64) (verity.Digest, error) {
 	return d, err
 }
 
+// renewLayer writes a layer's stream in the current layout and returns its new
+// digest; one that has it already is left alone.
+func (r *Repository) renewLayer(id verity.Digest) (verity.Digest, error) {
+	s, err := r.openStream(id, splitstream.Layer)
+	if err != nil {
+		return id, err
+	}
+	defer s.Close()
+	if !s.Old {
+		return id, nil
+	}
+	st, err := s.f.Stat()
+	if err != nil {
+		return id, err
+	}
+	renewed, err := splitstream.Renew(s.f, st.Size())
+	if err != nil {
+		return id, err
+	}
+	return r.objects.Put(renewed, st.Size())
+}
+
 // CatLayer writes a layer's tar, byte for byte as it was pulled.
 func (r *Repository) CatLayer(w io.Writer, diffID bootc.Digest) error {
 	id, err := r.linked(streamsDir + "/" + layerStream(diffID))
