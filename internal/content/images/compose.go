@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/format/erofs"
@@ -16,56 +18,65 @@ import (
 	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
-// The names of the EROFS images in a config's stream.
-const (
-	plainImage = "composefs.image.v1"
-	bootImage  = "composefs.image.boot.v1"
-)
-
-// Compose writes the EROFS images of an image, the plain one and the one that
-// boots, and returns the ID of the latter. All that it needs is on disk on
-// return. The image's tree is not changed.
+// Compose writes the EROFS images of an image in the repository's formats, the
+// plain one and the one that boots, and returns the ID of the latter in the
+// first format. All that it needs is on disk on return. The image's tree is not
+// changed.
 //
 // An image with an SELinux policy is a [*layer.PolicyError].
 func (r *Repository) Compose(ctx context.Context, i *Image) (bootc.ID, error) {
 	if err := r.writable(); err != nil {
 		return "", err
 	}
-	plain, err := r.writeImage(i.Tree)
-	if err != nil {
-		return "", fmt.Errorf("writing the plain image: %w", err)
-	}
-	if err := ctx.Err(); err != nil {
-		return "", context.Cause(ctx)
-	}
-	boot, err := r.writeBootImage(i.Tree)
-	if err != nil {
-		return "", err
-	}
-	if err := r.flush(); err != nil {
-		return "", err
-	}
-	for _, d := range []verity.Digest{plain, boot} {
-		if err := r.link(imagesDir+"/"+d.String(), d); err != nil {
+	composed := map[string]verity.Digest{}
+	for _, f := range r.meta.formats {
+		plain, err := r.writeImage(i.Tree, f)
+		if err != nil {
+			return "", fmt.Errorf("writing the plain image: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return "", context.Cause(ctx)
+		}
+		boot, err := r.writeBootImage(i.Tree, f)
+		if err != nil {
 			return "", err
 		}
+		composed[f.imageName(false)], composed[f.imageName(true)] = plain, boot
 	}
-	i.named = map[string]verity.Digest{plainImage: plain, bootImage: boot}
-	if err := r.writeHead(i, i.named); err != nil {
+	if err := r.publish(i, composed); err != nil {
 		return "", err
 	}
-	return bootc.ID(boot.String()), r.flush()
+	return bootc.ID(composed[r.meta.formats[0].imageName(true)].String()), nil
+}
+
+// publish links new EROFS images and names them in the image's streams. All is
+// on disk on return.
+func (r *Repository) publish(i *Image, composed map[string]verity.Digest) error {
+	if err := r.flush(); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(composed)) {
+		d := composed[name]
+		if err := r.link(imagesDir+"/"+d.String(), d); err != nil {
+			return err
+		}
+	}
+	i.named = composed
+	if err := r.writeHead(i, composed); err != nil {
+		return err
+	}
+	return r.flush()
 }
 
 // writeBootImage writes the image of the tree after the boot transform. The
 // transform works on a copy of what it changes, except that it counts links.
-func (r *Repository) writeBootImage(t *tree.Tree) (verity.Digest, error) {
+func (r *Repository) writeBootImage(t *tree.Tree, f Format) (verity.Digest, error) {
 	defer t.CountLinks()
 	bootable := bootTree(t)
 	if err := layer.Boot(bootable, r.ReadFile); err != nil {
 		return verity.Digest{}, err
 	}
-	d, err := r.writeImage(bootable)
+	d, err := r.writeImage(bootable, f)
 	if err != nil {
 		err = fmt.Errorf("writing the boot image: %w", err)
 	}
@@ -94,8 +105,12 @@ func shallow(n *tree.Node) *tree.Node {
 	return &c
 }
 
-func (r *Repository) writeImage(t *tree.Tree) (verity.Digest, error) {
-	return r.put(func(w io.Writer) error { return erofs.Write(w, t, erofs.Options{}) })
+func (r *Repository) writeImage(t *tree.Tree, f Format) (verity.Digest, error) {
+	o, err := f.options()
+	if err != nil {
+		return verity.Digest{}, err
+	}
+	return r.put(func(w io.Writer) error { return erofs.Write(w, t, o) })
 }
 
 // OpenImage opens an EROFS image that has a link in images. Its content is that

@@ -3,6 +3,7 @@ package images
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -41,7 +42,7 @@ func (i *Image) Layers() []Blob {
 }
 
 // Version returns the version that the image gives itself, "" if none.
-func (i *Image) Version() string { return i.info().Version }
+func (i *Image) Version() string { return i.info(nil).Version }
 
 // Info is what people want to know of an image.
 type Info struct {
@@ -50,11 +51,12 @@ type Info struct {
 	Created      *time.Time
 	Architecture string
 	Labels       map[string]string
-	// ID is the deployment that was composed from the image, "" if none was.
+	// ID is the deployment that was composed from the image, in the
+	// repository's first format if in several; "" if none was.
 	ID bootc.ID
 }
 
-func (i *Image) info() *Info {
+func (i *Image) info(formats []Format) *Info {
 	const key = "org.opencontainers.image.version"
 	v := i.manifest.Annotations[key]
 	if v == "" {
@@ -67,8 +69,11 @@ func (i *Image) info() *Info {
 		Manifest: i.Manifest, Version: v, Created: i.Config.Created,
 		Architecture: i.Config.Architecture, Labels: i.Config.Config.Labels,
 	}
-	if d, ok := i.named[bootImage]; ok {
-		info.ID = bootc.ID(d.String())
+	for _, f := range append(slices.Clone(formats), V1, V2) {
+		if d, ok := i.named[f.imageName(true)]; ok {
+			info.ID = bootc.ID(d.String())
+			break
+		}
 	}
 	return info
 }
@@ -80,7 +85,7 @@ func (r *Repository) Info(manifest bootc.Digest) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	return i.info(), nil
+	return i.info(r.meta.formats), nil
 }
 
 // FindByID finds the image that a deployment was composed from; tagged ones
@@ -99,8 +104,12 @@ func (r *Repository) FindByID(id bootc.ID) (*Info, error) {
 		if err != nil {
 			continue // another image's trouble
 		}
-		if info := i.info(); info.ID == id {
-			return info, nil
+		for _, f := range []Format{V1, V2} {
+			if i.named[f.imageName(true)].String() == string(id) {
+				info := i.info(nil)
+				info.ID = id
+				return info, nil
+			}
 		}
 	}
 	return nil, fmt.Errorf("deployment %s: %w", id.Short(), ErrNotFound)

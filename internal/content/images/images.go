@@ -22,7 +22,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +32,7 @@ import (
 	"github.com/bootc-go/bootc/internal/content/objects"
 	"github.com/bootc-go/bootc/internal/format/verity"
 	"github.com/bootc-go/bootc/internal/linux/dir"
+	"github.com/bootc-go/bootc/internal/linux/fsverity"
 )
 
 // ErrNotFound means that the repository does not have the image.
@@ -54,27 +57,47 @@ type Repository struct {
 	objects *objects.Store
 	lock    *os.File
 	meta    meta
+	upgrade sync.Mutex // guards meta.missing
 
 	// What changes the disk for good; the power cut test replaces them.
 	flush   func() error
 	symlink func(target, name string) error
 }
 
-// InitOptions say what repository to make.
+// InitOptions say what repository to make. The zero value is what machines
+// have: SHA-512, format V1, and fs-verity on everything.
 type InitOptions struct {
 	// Insecure allows a file system without fs-verity.
 	Insecure bool
+	// Unverified makes a repository that is not secure even where the file
+	// system has fs-verity.
+	Unverified bool
+	Algorithm  verity.Algorithm
+	// Formats are those of new EROFS images, the first is the one that boots.
+	Formats []Format
+}
+
+func (o InitOptions) meta() meta {
+	m := meta{algorithm: o.Algorithm, formats: o.Formats, secure: !o.Unverified}
+	if m.algorithm == 0 {
+		m.algorithm = verity.SHA512
+	}
+	if len(m.formats) == 0 {
+		m.formats = []Format{V1}
+	}
+	return m
 }
 
 // Init makes a repository in an empty directory, or opens the one that is
 // there. The repository is secure, with fs-verity on its meta.json and on all
 // objects, unless Insecure allows otherwise and the file system cannot do it.
 //
-// An existing repository of another algorithm, or one that is not secure
-// although it should be, is an error.
+// An existing repository of another algorithm or format, or one that is not
+// secure although it should be, is an error.
 func Init(root *os.Root, o InitOptions) (*Repository, error) {
+	want := o.meta()
 	if _, err := root.Stat(metaFile); err == nil {
-		return initExisting(root, o)
+		return initExisting(root, want, o.Insecure || o.Unverified)
 	}
 	if err := root.Chmod(".", 0o700); err != nil {
 		return nil, err
@@ -87,21 +110,28 @@ func Init(root *os.Root, o InitOptions) (*Repository, error) {
 			return nil, err
 		}
 	}
-	if err := writeMeta(root, o.Insecure); err != nil {
+	err := writeMeta(root, want)
+	if errors.Is(err, fsverity.ErrNotSupported) && o.Insecure {
+		want.secure = false
+		err = writeMeta(root, want)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", metaFile, err)
 	}
 	return Open(root)
 }
 
-func initExisting(root *os.Root, o InitOptions) (*Repository, error) {
+func initExisting(root *os.Root, want meta, insecure bool) (*Repository, error) {
 	r, err := Open(root)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case r.meta.algorithm != verity.SHA512:
+	case r.meta.algorithm != want.algorithm:
 		err = fmt.Errorf("there is a repository already, with %v digests", r.meta.algorithm)
-	case !r.meta.secure && !o.Insecure:
+	case !slices.Equal(r.meta.formats, want.formats):
+		err = fmt.Errorf("there is a repository already, of EROFS format %v", r.meta.formats[0])
+	case !r.meta.secure && !insecure:
 		err = errors.New("there is a repository already, without fs-verity")
 	}
 	if err != nil {
@@ -111,7 +141,9 @@ func initExisting(root *os.Root, o InitOptions) (*Repository, error) {
 }
 
 // Open opens the repository in root, which stays the caller's and must stay
-// open. It waits while another process collects garbage.
+// open. It waits while another process collects garbage. A repository that is
+// older than meta.json is understood; it gets one from the first call that
+// changes something, or from [Repository.Upgrade].
 func Open(root *os.Root) (*Repository, error) {
 	m, err := readMeta(root)
 	if err != nil {
@@ -144,6 +176,20 @@ func (r *Repository) Close() error {
 // Secure reports whether all objects must have fs-verity.
 func (r *Repository) Secure() bool { return r.meta.secure }
 
+// Formats lists the formats of new EROFS images; the first is the one that
+// boots.
+func (r *Repository) Formats() []Format { return slices.Clone(r.meta.formats) }
+
+// UseFormat makes this handle write new EROFS images in another format.
+func (r *Repository) UseFormat(f Format) { r.meta.formats = []Format{f} }
+
+// HasMeta reports whether there is a meta.json.
+func (r *Repository) HasMeta() bool {
+	r.upgrade.Lock()
+	defer r.upgrade.Unlock()
+	return !r.meta.missing
+}
+
 // Algorithm returns the hash algorithm of all digests in the repository.
 func (r *Repository) Algorithm() verity.Algorithm { return r.meta.algorithm }
 
@@ -174,12 +220,35 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// writable refuses to change a repository with features that we do not know.
+// writable refuses to change a repository with features that we do not know,
+// and gives an old one its meta.json.
 func (r *Repository) writable() error {
 	if r.meta.readOnly != "" {
 		return fmt.Errorf("the repository has the unknown feature %q, which allows only reading", r.meta.readOnly)
 	}
-	return nil
+	_, err := r.Upgrade()
+	return err
+}
+
+// Upgrade writes the meta.json of a repository that has none, and the
+// directories that older ones lack. It reports whether it has done so. It is
+// on disk on return.
+func (r *Repository) Upgrade() (bool, error) {
+	r.upgrade.Lock()
+	defer r.upgrade.Unlock()
+	if !r.meta.missing {
+		return false, nil
+	}
+	for _, d := range []string{imagesDir, streamsDir} {
+		if err := r.root.Mkdir(d, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return false, err
+		}
+	}
+	if err := writeMeta(r.root, r.meta); err != nil {
+		return false, fmt.Errorf("writing %s: %w", metaFile, err)
+	}
+	r.meta.missing = false
+	return true, nil
 }
 
 // link makes a link in the repository to an object.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -13,35 +14,63 @@ import (
 	"github.com/bootc-go/bootc/internal/linux/fsverity"
 )
 
-const metaFile = "meta.json"
+const (
+	metaFile = "meta.json"
+	// v1Feature stands in meta.json where new EROFS images are V1.
+	v1Feature = "v1_erofs"
+)
 
-// metaText is the meta.json of a new repository: SHA-512, EROFS format V1.
-const metaText = `{
-  "version": 1,
-  "algorithm": "fsverity-sha512-12",
-  "features": {
-    "compatible": [],
-    "read-only-compatible": [
-      "v1_erofs"
-    ],
-    "incompatible": []
-  },
-  "erofs_formats": {
-    "default": 1
-  }
-}
-`
-
-// meta is what meta.json says of a repository.
+// meta is what is known of a repository.
 type meta struct {
 	algorithm verity.Algorithm
-	readOnly  string // an unknown feature that allows only reading; "" if none
-	secure    bool   // the file itself has fs-verity, so all objects must have it
+	formats   []Format // of new EROFS images; the first is the one that boots
+	readOnly  string   // an unknown feature that allows only reading; "" if none
+	secure    bool     // meta.json has fs-verity, so all objects must have it
+	missing   bool     // there is no meta.json: the rest was found out
 }
 
-func writeMeta(root *os.Root, insecure bool) error {
+// document is meta.json.
+type document struct {
+	Version   int      `json:"version"`
+	Algorithm string   `json:"algorithm"`
+	Features  features `json:"features"`
+	Formats   *formats `json:"erofs_formats,omitempty"`
+}
+
+type features struct {
+	Compatible         []string `json:"compatible"`
+	ReadOnlyCompatible []string `json:"read-only-compatible"`
+	Incompatible       []string `json:"incompatible"`
+}
+
+type formats struct {
+	Default Format   `json:"default"`
+	Extra   []Format `json:"extra,omitempty"`
+}
+
+// text is the meta.json of m.
+func (m meta) text() ([]byte, error) {
+	doc := document{
+		Version: 1, Algorithm: fmt.Sprintf("fsverity-%v-12", m.algorithm),
+		Features: features{Compatible: []string{}, ReadOnlyCompatible: []string{}, Incompatible: []string{}},
+		Formats:  &formats{Default: m.formats[0], Extra: m.formats[1:]},
+	}
+	if m.formats[0] == V1 {
+		doc.Features.ReadOnlyCompatible = []string{v1Feature}
+	}
+	data, err := json.MarshalIndent(doc, "", "  ")
+	return append(data, '\n'), err
+}
+
+// writeMeta writes meta.json, with fs-verity if m is secure. On return it is
+// on disk.
+func writeMeta(root *os.Root, m meta) error {
 	const temp = ".tmp-meta"
-	if err := dir.WriteFile(root, temp, []byte(metaText), 0o644); err != nil {
+	data, err := m.text()
+	if err != nil {
+		return err
+	}
+	if err := dir.WriteFile(root, temp, data, 0o644); err != nil {
 		return err
 	}
 	f, err := root.Open(temp)
@@ -49,9 +78,8 @@ func writeMeta(root *os.Root, insecure bool) error {
 		return err
 	}
 	defer f.Close()
-	err = fsverity.Enable(f, verity.SHA512)
-	if errors.Is(err, fsverity.ErrNotSupported) && insecure {
-		err = nil
+	if m.secure {
+		err = fsverity.Enable(f, m.algorithm)
 	}
 	if err == nil {
 		err = dir.SyncFS(root)
@@ -65,9 +93,17 @@ func writeMeta(root *os.Root, insecure bool) error {
 	return dir.SyncDir(root, ".")
 }
 
-// readMeta checks that the repository is one that we can read.
+// readMeta checks that the repository is one that we can read. For one that was
+// made before there was a meta.json it finds out what it would say.
 func readMeta(root *os.Root) (meta, error) {
 	f, err := root.Open(metaFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if m, e := inferMeta(root); e == nil {
+			return m, nil
+		} else if !errors.Is(e, fs.ErrNotExist) {
+			return meta{}, fmt.Errorf("there is no %s: %w", metaFile, e)
+		}
+	}
 	if err != nil {
 		return meta{}, err
 	}
@@ -80,45 +116,69 @@ func readMeta(root *os.Root) (meta, error) {
 	if err != nil {
 		return meta{}, fmt.Errorf("reading %s: %w", metaFile, err)
 	}
-	_, err = fsverity.Measure(f)
-	if errors.Is(err, fsverity.ErrNotEnabled) || errors.Is(err, fsverity.ErrNotSupported) {
-		return m, nil
-	}
-	m.secure = err == nil
+	m.secure, err = hasVerity(f)
 	return m, err
 }
 
-func parseMeta(data []byte) (meta, error) {
-	var doc struct {
-		Version   int    `json:"version"`
-		Algorithm string `json:"algorithm"`
-		Features  struct {
-			ReadOnlyCompatible []string `json:"read-only-compatible"`
-			Incompatible       []string `json:"incompatible"`
-		} `json:"features"`
+// hasVerity reports whether the kernel verifies a file.
+func hasVerity(f *os.File) (bool, error) {
+	_, err := fsverity.Measure(f)
+	if errors.Is(err, fsverity.ErrNotEnabled) || errors.Is(err, fsverity.ErrNotSupported) {
+		return false, nil
 	}
+	return err == nil, err
+}
+
+func parseMeta(data []byte) (meta, error) {
+	var doc document
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return meta{}, err
 	}
 	var m meta
-	switch doc.Algorithm {
-	case "fsverity-sha256-12":
-		m.algorithm = verity.SHA256
-	case "fsverity-sha512-12":
-		m.algorithm = verity.SHA512
-	default:
-		return m, fmt.Errorf("the algorithm %q is not supported", doc.Algorithm)
-	}
-	switch {
+	var err error
+	switch m.algorithm, err = ParseAlgorithm(doc.Algorithm); {
 	case doc.Version != 1:
 		return m, fmt.Errorf("repository version %d is not supported, only 1 is", doc.Version)
 	case len(doc.Features.Incompatible) > 0:
 		return m, fmt.Errorf("the feature %q is not supported", doc.Features.Incompatible[0])
+	case err != nil:
+		return m, err
 	}
 	for _, f := range doc.Features.ReadOnlyCompatible {
-		if !slices.Contains([]string{"v1_erofs"}, f) {
+		if f != v1Feature {
 			m.readOnly = f
 		}
 	}
-	return m, nil
+	m.formats, err = doc.formats()
+	return m, err
+}
+
+// formats lists the formats of new images. Where the document names V2 alone,
+// or none, the feature decides: it is older than the field.
+func (d *document) formats() ([]Format, error) {
+	all := []Format{V2}
+	if d.Formats != nil {
+		all = append([]Format{d.Formats.Default}, d.Formats.Extra...)
+	}
+	if slices.Equal(all, []Format{V2}) && slices.Contains(d.Features.ReadOnlyCompatible, v1Feature) {
+		all = []Format{V1}
+	}
+	for _, f := range all {
+		if f < V0 || f > V2 {
+			return nil, fmt.Errorf("the EROFS format %d is not supported, only 0, 1 and 2 are", f)
+		}
+	}
+	slices.Sort(all[1:])
+	return append(all[:1], slices.DeleteFunc(slices.Compact(all[1:]), func(f Format) bool { return f == all[0] })...), nil
+}
+
+// ParseAlgorithm reads the name of an algorithm as it stands in meta.json,
+// "fsverity-sha512-12" or "fsverity-sha256-12".
+func ParseAlgorithm(name string) (verity.Algorithm, error) {
+	for _, a := range []verity.Algorithm{verity.SHA256, verity.SHA512} {
+		if name == fmt.Sprintf("fsverity-%v-12", a) {
+			return a, nil
+		}
+	}
+	return 0, fmt.Errorf("the algorithm %q is not supported", name)
 }

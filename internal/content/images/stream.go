@@ -256,7 +256,7 @@ func (r *Repository) composed(config bootc.Digest) map[string]verity.Digest {
 		return nil
 	}
 	for name, d := range named {
-		if !strings.HasPrefix(name, "composefs.image") || !r.objects.Has(d) {
+		if !strings.HasPrefix(name, imageNames) || !r.objects.Has(d) {
 			delete(named, name)
 		}
 	}
