@@ -176,7 +176,7 @@ func (r *Repository) RemoveImage(id bootc.ID) error {
 // Images lists the EROFS images that have a link.
 func (r *Repository) Images() ([]bootc.ID, error) {
 	entries, err := fs.ReadDir(r.root.FS(), imagesDir)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	var all []bootc.ID

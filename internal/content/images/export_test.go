@@ -13,6 +13,13 @@ func (r *Repository) Intercept(flush func(do func() error) error, link func(do f
 	r.symlink = func(target, name string) error { return link(func() error { return s(target, name) }) }
 }
 
+// InterceptRemove puts a function between the repository and what Collect
+// removes.
+func (r *Repository) InterceptRemove(remove func(name string, do func() error) error) {
+	f := r.remove
+	r.remove = func(name string) error { return remove(name, func() error { return f(name) }) }
+}
+
 // Named returns the names in the stream of an image's config.
 func Named(r *Repository, manifest bootc.Digest) (map[string]verity.Digest, error) {
 	i, err := r.readHead(manifest)

@@ -52,16 +52,18 @@ const (
 // A Repository is open until Close, and locked against collection of garbage.
 // Its methods may be called from several goroutines.
 type Repository struct {
-	root    *os.Root
-	objRoot *os.Root
-	objects *objects.Store
-	lock    *os.File
-	meta    meta
-	upgrade sync.Mutex // guards meta.missing
+	root     *os.Root
+	objRoot  *os.Root
+	objects  *objects.Store
+	lock     *os.File
+	meta     meta
+	upgrade  sync.Mutex // guards meta.missing and upgraded
+	upgraded bool
 
 	// What changes the disk for good; the power cut test replaces them.
 	flush   func() error
 	symlink func(target, name string) error
+	remove  func(name string) error
 }
 
 // InitOptions say what repository to make. The zero value is what machines
@@ -152,13 +154,14 @@ func Open(root *os.Root) (*Repository, error) {
 	r := &Repository{root: root, meta: m}
 	r.flush = func() error { return dir.SyncFS(root) }
 	r.symlink = func(target, name string) error { return dir.Symlink(root, target, name) }
+	r.remove = root.Remove
 	if r.lock, err = root.Open("."); err != nil {
 		return nil, err
 	}
 	if err := flock(r.lock, unix.LOCK_SH); err != nil {
 		return nil, errors.Join(fmt.Errorf("locking the repository: %w", err), r.lock.Close())
 	}
-	if r.objRoot, err = root.OpenRoot(objectsDir); err != nil {
+	if r.objRoot, err = openObjects(root); err != nil {
 		return nil, errors.Join(err, r.lock.Close())
 	}
 	r.objects, err = objects.Open(r.objRoot, objects.Options{Algorithm: m.algorithm, Insecure: !m.secure})
@@ -166,6 +169,19 @@ func Open(root *os.Root) (*Repository, error) {
 		return nil, errors.Join(err, r.objRoot.Close(), r.lock.Close())
 	}
 	return r, nil
+}
+
+// openObjects opens the object directory; others make it only when there is a
+// first object.
+func openObjects(root *os.Root) (*os.Root, error) {
+	objects, err := root.OpenRoot(objectsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := root.Mkdir(objectsDir, 0o755); err != nil {
+			return nil, err
+		}
+		return root.OpenRoot(objectsDir)
+	}
+	return objects, err
 }
 
 // Close releases the repository.
@@ -221,7 +237,7 @@ func flock(f *os.File, how int) error {
 }
 
 // writable refuses to change a repository with features that we do not know,
-// and gives an old one its meta.json.
+// and brings an older one up to date.
 func (r *Repository) writable() error {
 	if r.meta.readOnly != "" {
 		return fmt.Errorf("the repository has the unknown feature %q, which allows only reading", r.meta.readOnly)
@@ -230,13 +246,13 @@ func (r *Repository) writable() error {
 	return err
 }
 
-// Upgrade writes the meta.json of a repository that has none, and the
-// directories that older ones lack. It reports whether it has done so. It is
-// on disk on return.
+// Upgrade makes the directories that are not there yet, and writes the
+// meta.json of a repository that is older than that. It reports whether it has
+// written it. It is on disk on return.
 func (r *Repository) Upgrade() (bool, error) {
 	r.upgrade.Lock()
 	defer r.upgrade.Unlock()
-	if !r.meta.missing {
+	if r.upgraded {
 		return false, nil
 	}
 	for _, d := range []string{imagesDir, streamsDir} {
@@ -244,11 +260,14 @@ func (r *Repository) Upgrade() (bool, error) {
 			return false, err
 		}
 	}
-	if err := writeMeta(r.root, r.meta); err != nil {
-		return false, fmt.Errorf("writing %s: %w", metaFile, err)
+	wrote := r.meta.missing
+	if wrote {
+		if err := writeMeta(r.root, r.meta); err != nil {
+			return false, fmt.Errorf("writing %s: %w", metaFile, err)
+		}
 	}
-	r.meta.missing = false
-	return true, nil
+	r.meta.missing, r.upgraded = false, true
+	return wrote, nil
 }
 
 // link makes a link in the repository to an object.

@@ -2,7 +2,6 @@ package images
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,19 +24,29 @@ func (s *stream) Close() error { return s.f.Close() }
 
 // openStream opens a splitstream and checks that it is of the kind.
 func (r *Repository) openStream(id verity.Digest, kind splitstream.ContentType) (*stream, error) {
+	s, err := r.openAnyStream(id)
+	if err == nil && s.Content != kind {
+		s.Close()
+		return nil, fmt.Errorf("stream %v is of another kind", id)
+	}
+	return s, err
+}
+
+// openAnyStream opens a splitstream of any kind.
+func (r *Repository) openAnyStream(id verity.Digest) (*stream, error) {
 	f, err := r.objects.Open(id)
 	if err != nil {
 		return nil, err
 	}
 	s := &stream{f: f}
-	if err := s.open(r, id, kind); err != nil {
+	if err := s.open(r, id); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("stream %v: %w", id, err)
 	}
 	return s, nil
 }
 
-func (s *stream) open(r *Repository, id verity.Digest, kind splitstream.ContentType) error {
+func (s *stream) open(r *Repository, id verity.Digest) error {
 	if err := r.check(s.f, id); err != nil {
 		return err
 	}
@@ -48,10 +57,7 @@ func (s *stream) open(r *Repository, id verity.Digest, kind splitstream.ContentT
 	if s.Reader, err = splitstream.Open(s.f, st.Size()); err != nil {
 		return err
 	}
-	switch {
-	case s.Content != kind:
-		return errors.New("it is of another kind")
-	case s.Algorithm != r.meta.algorithm:
+	if s.Algorithm != r.meta.algorithm {
 		return fmt.Errorf("it has %v digests", s.Algorithm)
 	}
 	return nil

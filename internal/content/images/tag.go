@@ -77,7 +77,7 @@ func tagName(manifest bootc.Digest) string { return tagsDir + "/" + tagPrefix + 
 // manifests lists the images in the repository, tagged or not.
 func (r *Repository) manifests() ([]bootc.Digest, error) {
 	entries, err := fs.ReadDir(r.root.FS(), streamsDir)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	var all []bootc.Digest
