@@ -15,14 +15,30 @@ func (l *SystemdBoot) Collect() error {
 	if err := l.removeSets(nextDir); err != nil {
 		return err
 	}
+	return l.eachUnused(l.removeTree)
+}
+
+// Unused lists what Collect removes, by path on the boot partition.
+func (l *SystemdBoot) Unused() ([]string, error) {
+	var all []string
+	err := l.eachUnused(func(name string) error {
+		all = append(all, name)
+		return nil
+	})
+	return all, err
+}
+
+// eachUnused calls do for what no entry names. Each is looked at when its turn
+// comes: what do did before may have damaged it.
+func (l *SystemdBoot) eachUnused(do func(name string) error) error {
 	named, err := l.named()
 	if err != nil {
 		return err
 	}
-	if err := l.collectKernels(named); err != nil {
+	if err := l.unusedKernels(named, do); err != nil {
 		return err
 	}
-	return l.collectUKIs(named)
+	return l.unusedUKIs(named, do)
 }
 
 // named returns the text of all entries, in small letters.
@@ -58,7 +74,7 @@ func mentions(text, name string) bool {
 	}
 }
 
-func (l *SystemdBoot) collectKernels(named string) error {
+func (l *SystemdBoot) unusedKernels(named string, do func(string) error) error {
 	all := l.artefacts(linuxDir)
 	var kept, loose []string
 	for _, e := range all {
@@ -73,7 +89,7 @@ func (l *SystemdBoot) collectKernels(named string) error {
 	}
 	for _, name := range loose {
 		if l.holdsOnly(name, isKernelFile) && !l.sameAsAny(name, kept) {
-			if err := l.removeTree(name); err != nil {
+			if err := do(name); err != nil {
 				return err
 			}
 		}
@@ -97,7 +113,7 @@ func (l *SystemdBoot) sameAsAny(name string, kept []string) bool {
 	return false
 }
 
-func (l *SystemdBoot) collectUKIs(named string) error {
+func (l *SystemdBoot) unusedUKIs(named string, do func(string) error) error {
 	all := l.artefacts(ukiDir)
 	for _, e := range all {
 		name := path.Join(ukiDir, e.Name())
@@ -106,7 +122,7 @@ func (l *SystemdBoot) collectUKIs(named string) error {
 		if !ours || !strings.HasSuffix(image, ukiSuffix) || mentions(named, image) {
 			continue
 		}
-		if err := l.removeTree(name); err != nil {
+		if err := do(name); err != nil {
 			return err
 		}
 	}
