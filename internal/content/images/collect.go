@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,14 +18,32 @@ type CollectOptions struct {
 	// Images are EROFS images, such as those of deployments. One that is not
 	// there is an error: then nothing is removed.
 	Images []bootc.ID
-	// Roots are names in images or streams; those that are not there are
-	// ignored.
-	Roots []string
+	// Manifests are images that were pulled, and Layers layers by their
+	// diff_id. Roots are names in images or streams. What of these is not there
+	// is ignored.
+	Manifests []bootc.Digest
+	Layers    []bootc.Digest
+	Roots     []string
+	// Untagged are images whose tags of ours keep nothing: a preview of what
+	// [Repository.Untag] leaves.
+	Untagged []bootc.Digest
 	// DryRun only counts.
 	DryRun bool
 	// Wait waits until nobody else has the repository open, instead of
 	// returning [ErrInUse].
 	Wait bool
+}
+
+// names lists the roots that may be missing.
+func (o CollectOptions) names() []string {
+	all := slices.Clone(o.Roots)
+	for _, d := range o.Manifests {
+		all = append(all, manifestStream(d))
+	}
+	for _, d := range o.Layers {
+		all = append(all, layerStream(d))
+	}
+	return all
 }
 
 // Garbage is what was collected, or would be.
@@ -115,7 +134,11 @@ func (r *Repository) mark(ctx context.Context, o CollectOptions) (*marker, error
 	if err != nil {
 		return nil, err
 	}
-	if err := m.refs(ctx); err != nil {
+	ignored := map[string]bool{}
+	for _, d := range o.Untagged {
+		ignored[tagName(d)] = true
+	}
+	if err := m.refs(ctx, ignored); err != nil {
 		return nil, err
 	}
 	for _, id := range o.Images {
@@ -125,7 +148,7 @@ func (r *Repository) mark(ctx context.Context, o CollectOptions) (*marker, error
 			return nil, fmt.Errorf("EROFS image %s: %w", id.Short(), ErrNotFound)
 		}
 	}
-	for _, name := range o.Roots {
+	for _, name := range o.names() {
 		if _, err := m.root(name); err != nil {
 			return nil, err
 		}

@@ -35,8 +35,8 @@ func (r *Repository) newMarker() (*marker, error) {
 	return m, nil
 }
 
-// refs marks what the refs keep.
-func (m *marker) refs(ctx context.Context) error {
+// refs marks what the refs keep, except those that are ignored.
+func (m *marker) refs(ctx context.Context, ignored map[string]bool) error {
 	for _, c := range []struct {
 		dir   string
 		links map[string]verity.Digest
@@ -51,6 +51,9 @@ func (m *marker) refs(ctx context.Context) error {
 				return context.Cause(ctx)
 			}
 			d, ok := c.links[ref.target]
+			if ignored[ref.name] {
+				continue
+			}
 			if !ok {
 				return fmt.Errorf("%s keeps %s, which is not there", ref.name, ref.target)
 			}

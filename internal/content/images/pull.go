@@ -77,6 +77,19 @@ func describe(ctx context.Context, src Source) (*Image, error) {
 	return i, nil
 }
 
+// DiffIDs lists the layers of an image where it is kept, uncompressed.
+func DiffIDs(ctx context.Context, src Source) ([]bootc.Digest, error) {
+	i, err := describe(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	var all []bootc.Digest
+	for _, d := range i.Config.RootFS.DiffIDs {
+		all = append(all, bootc.Digest(d))
+	}
+	return all, nil
+}
+
 // layerName names a layer in errors.
 func (i *Image) layerName(n int) string {
 	return fmt.Sprintf("layer %d of %d (%s)", n+1, len(i.Config.RootFS.DiffIDs), i.Config.RootFS.DiffIDs[n])
