@@ -65,6 +65,13 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (*Result, err
 	if err := p.m.Clean(ctx); err != nil {
 		return nil, fmt.Errorf("removing leftovers: %w", err)
 	}
+	layers, err := images.DiffIDs(ctx, p.source)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.collect(ctx, layers, progress); err != nil {
+		return nil, err
+	}
 	img, err := p.m.Repo.Pull(ctx, p.source, progress)
 	if err != nil {
 		return nil, err
@@ -84,7 +91,34 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (*Result, err
 	if err := change.Run(ctx, "staging", p.steps(s), progress); err != nil {
 		return nil, errors.Join(err, p.forget(ctx, s))
 	}
+	if machine.InSlot(p.current, bootc.Staged) == nil {
+		return r, nil
+	}
+	// What was staged before is garbage now. The update is staged whatever
+	// becomes of that.
+	err = p.m.Clean(context.WithoutCancel(ctx))
+	if err == nil {
+		err = p.collect(context.WithoutCancel(ctx), nil, progress)
+	}
+	if err != nil {
+		progress.Send(bootc.Notice{Text: fmt.Sprintf("warning: what was staged before is not removed: %v", err)})
+	}
 	return r, nil
+}
+
+// collect removes the garbage from the repository, but not the layers that are
+// about to be pulled: an earlier try may have left them. An upgrade does not
+// depend on it; only the end of ctx is an error.
+func (p *Plan) collect(ctx context.Context, layers []bootc.Digest, progress bootc.Progress) error {
+	_, err := p.m.Collect(ctx, images.CollectOptions{Layers: layers})
+	if err == nil || errors.Is(err, images.ErrInUse) {
+		return nil // who uses it now lets the next upgrade collect
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	progress.Send(bootc.Notice{Text: fmt.Sprintf("warning: the image repository keeps its garbage: %v", err)})
+	return nil
 }
 
 // staging is what is known of the new deployment before it is made.
