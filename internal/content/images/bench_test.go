@@ -61,6 +61,17 @@ func BenchmarkCollect(b *testing.B) {
 	}
 }
 
+// BenchmarkCheck checks a repository of 10,000 objects, 200 MB.
+func BenchmarkCheck(b *testing.B) {
+	r, total := benchRepo(b)
+	b.SetBytes(int64(total))
+	for b.Loop() {
+		if report, err := r.Check(b.Context(), images.CheckOptions{}); err != nil || !report.OK() {
+			b.Fatal(report.Problems, err)
+		}
+	}
+}
+
 // BenchmarkPull pulls the image, and then once more.
 func BenchmarkPull(b *testing.B) {
 	src, total := benchImage()
