@@ -25,28 +25,42 @@ import (
 //
 // An image with an SELinux policy is a [*layer.PolicyError].
 func (r *Repository) Compose(ctx context.Context, i *Image) (bootc.ID, error) {
-	if err := r.writable(); err != nil {
+	composed, err := r.compose(ctx, i, true)
+	if err != nil {
 		return "", err
+	}
+	return bootc.ID(composed[r.meta.formats[0].imageName(true)].String()), nil
+}
+
+// ComposePlain is [Repository.Compose] for an image that does not boot: without
+// the images that do.
+func (r *Repository) ComposePlain(ctx context.Context, i *Image) error {
+	_, err := r.compose(ctx, i, false)
+	return err
+}
+
+func (r *Repository) compose(ctx context.Context, i *Image, bootable bool) (map[string]verity.Digest, error) {
+	if err := r.writable(); err != nil {
+		return nil, err
 	}
 	composed := map[string]verity.Digest{}
 	for _, f := range r.meta.formats {
 		plain, err := r.writeImage(i.Tree, f)
 		if err != nil {
-			return "", fmt.Errorf("writing the plain image: %w", err)
+			return nil, fmt.Errorf("writing the plain image: %w", err)
 		}
+		composed[f.imageName(false)] = plain
 		if err := ctx.Err(); err != nil {
-			return "", context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
-		boot, err := r.writeBootImage(i.Tree, f)
-		if err != nil {
-			return "", err
+		if !bootable {
+			continue
 		}
-		composed[f.imageName(false)], composed[f.imageName(true)] = plain, boot
+		if composed[f.imageName(true)], err = r.writeBootImage(i.Tree, f); err != nil {
+			return nil, err
+		}
 	}
-	if err := r.publish(i, composed); err != nil {
-		return "", err
-	}
-	return bootc.ID(composed[r.meta.formats[0].imageName(true)].String()), nil
+	return composed, r.publish(i, composed)
 }
 
 // publish links new EROFS images and names them in the image's streams. All is

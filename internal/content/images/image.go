@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -27,7 +28,11 @@ type Image struct {
 	rawConfig []byte
 	layers    []verity.Digest // the layers' streams, in order
 	named     map[string]verity.Digest
+	stored    stored
 }
+
+// Stored says what the pull of the image has stored.
+func (i *Image) Stored() Stored { return i.stored.Stored }
 
 // RawConfig returns the exact bytes of the config.
 func (i *Image) RawConfig() []byte { return i.rawConfig }
@@ -118,7 +123,12 @@ func (r *Repository) FindByID(id bootc.ID) (*Info, error) {
 // Image reads an image that was pulled before. One that is not there is
 // [ErrNotFound].
 func (r *Repository) Image(manifest bootc.Digest) (*Image, error) {
-	i, err := r.readHead(manifest)
+	return r.ImageWith(manifest, layer.Options{})
+}
+
+// ImageWith is Image with another plain transform than that of new images.
+func (r *Repository) ImageWith(manifest bootc.Digest, o layer.Options) (*Image, error) {
+	i, err := r.Head(manifest)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +142,54 @@ func (r *Repository) Image(manifest bootc.Digest) (*Image, error) {
 			return nil, fmt.Errorf("%s: %w", i.layerName(n), err)
 		}
 	}
-	return i, layer.Plain(i.Tree)
+	return i, o.Plain(i.Tree)
+}
+
+// Head reads an image without its layers and its tree.
+func (r *Repository) Head(manifest bootc.Digest) (*Image, error) { return r.readHead(manifest) }
+
+// A Composed is an EROFS image that was made from an image.
+type Composed struct {
+	Digest   verity.Digest
+	Bootable bool
+	Format   Format // V1 stands for V0, too
+	// KeepsUserXattrs is true where user.* attributes were kept.
+	KeepsUserXattrs bool
+}
+
+// Composed lists the EROFS images that the stream of the config names.
+func (i *Image) Composed() []Composed {
+	var all []Composed
+	for name, d := range i.named {
+		rest, ok := strings.CutPrefix(name, imageNames)
+		if !ok {
+			continue
+		}
+		c := Composed{Digest: d, Format: V2}
+		rest, c.KeepsUserXattrs = strings.CutSuffix(rest, ".xattrs=keep-user-xattrs")
+		rest, v1 := strings.CutSuffix(rest, ".v1")
+		if v1 {
+			c.Format = V1
+		}
+		c.Bootable = rest == ".boot"
+		if rest == "" || c.Bootable {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b Composed) int {
+		order := func(c Composed) int {
+			n := int(c.Format)
+			if c.Bootable {
+				n += 10
+			}
+			if c.KeepsUserXattrs {
+				n += 100
+			}
+			return n
+		}
+		return order(a) - order(b)
+	})
+	return all
 }
 
 // readHead reads manifest and config and finds the layers' streams.

@@ -46,7 +46,6 @@ const (
 	imagesDir  = "images"
 	streamsDir = "streams"
 	tagsDir    = "streams/refs/oci"
-	tagPrefix  = "localhost%2Fbootc-"
 )
 
 // A Repository is open until Close, and locked against collection of garbage.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/objects"
 	"github.com/bootc-go/bootc/internal/format/layer"
 	"github.com/bootc-go/bootc/internal/format/splitstream"
 	"github.com/bootc-go/bootc/internal/format/tree"
@@ -109,7 +111,7 @@ func (r *Repository) pullLayers(ctx context.Context, src Source, i *Image, m *me
 	for _, numbers := range jobs {
 		g.Go(func() error {
 			for _, n := range numbers {
-				f := fetch{r: r, src: src, blob: blobs[n], diffID: bootc.Digest(i.Config.RootFS.DiffIDs[n]), meter: m, links: links}
+				f := fetch{image: i, r: r, src: src, blob: blobs[n], diffID: bootc.Digest(i.Config.RootFS.DiffIDs[n]), meter: m, links: links}
 				var err error
 				if layers[n], i.layers[n], err = f.layer(gctx, cached[n], i.layers[numbers[0]]); err != nil {
 					return fmt.Errorf("%s: %w", i.layerName(n), err)
@@ -151,6 +153,7 @@ func (r *Repository) plan(i *Image, blobs []Blob) (jobs [][]int, cached []bool) 
 
 // fetch is what it takes to get one layer.
 type fetch struct {
+	image  *Image
 	r      *Repository
 	src    Source
 	blob   Blob
@@ -241,7 +244,8 @@ func (f *fetch) unpack(compressed *checker, w *splitstream.Writer) (_ *layer.Lay
 	defer pipe.close()
 	tar := newChecker(pipe, f.diffID)
 	batch := f.r.objects.Batch()
-	l, err := layer.Read(tar, batch, w, layer.Limits{})
+	external := &externals{Writer: w}
+	l, err := layer.Read(tar, batch, external, layer.Limits{})
 	if err == nil {
 		if err = tar.finish(); err != nil {
 			err = fmt.Errorf("uncompressed: %w", err)
@@ -250,5 +254,41 @@ func (f *fetch) unpack(compressed *checker, w *splitstream.Writer) (_ *layer.Lay
 	if e := batch.Wait(); err == nil {
 		err = e
 	}
+	if err == nil {
+		f.image.stored.add(batch.Count(), tar.n-external.n)
+	}
 	return l, tar.n, err
+}
+
+// externals counts the bytes of a tar that are in objects.
+type externals struct {
+	*splitstream.Writer
+	n int64
+}
+
+func (e *externals) External(d verity.Digest, size int64) error {
+	e.n += size
+	return e.Writer.External(d, size)
+}
+
+// Stored says what a pull has stored of the layers that it fetched.
+type Stored struct {
+	New, Present int   // objects
+	Bytes        int64 // of the new ones
+	Inline       int64 // bytes of the layers that are in their streams
+}
+
+// stored is a Stored that several layers add to.
+type stored struct {
+	mu sync.Mutex
+	Stored
+}
+
+func (s *stored) add(c objects.Count, inline int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.New += c.New
+	s.Present += c.Present
+	s.Bytes += c.Bytes
+	s.Inline += inline
 }

@@ -23,8 +23,15 @@ type Batch struct {
 	s  *Store
 	wg sync.WaitGroup
 
-	mu  sync.Mutex
-	err error // the first
+	mu    sync.Mutex
+	err   error // the first
+	count Count
+}
+
+// Count says what a batch has put. Bytes are those of New.
+type Count struct {
+	New, Present int
+	Bytes        int64
 }
 
 // Batch begins a batch. It must be ended with [Batch.Wait].
@@ -46,6 +53,7 @@ func (b *Batch) Object(r io.Reader, size int64) (verity.Digest, error) {
 	b.wg.Go(func() {
 		b.s.workers <- struct{}{}
 		err := b.s.finish(p)
+		b.add(p)
 		p.release()
 		<-b.s.workers
 		<-b.s.slots
@@ -59,6 +67,24 @@ func (b *Batch) Object(r io.Reader, size int64) (verity.Digest, error) {
 func (b *Batch) Wait() error {
 	b.wg.Wait()
 	return b.failed()
+}
+
+// Count returns what was put. It is complete after Wait.
+func (b *Batch) Count() Count {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.count
+}
+
+func (b *Batch) add(p *pending) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.present {
+		b.count.Present++
+		return
+	}
+	b.count.New++
+	b.count.Bytes += p.size
 }
 
 func (b *Batch) failed() error {

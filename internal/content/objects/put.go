@@ -40,6 +40,8 @@ type pending struct {
 	buffer *[]byte
 	data   []byte
 	file   *temp
+	// present is set by finish for an object that was there already.
+	present bool
 }
 
 func (p *pending) release() {
@@ -117,6 +119,7 @@ func (s *Store) finish(p *pending) error {
 	replace := false
 	switch ok, err := s.sound(p); {
 	case ok:
+		p.present = true
 		return nil
 	case err == nil:
 		replace = true
@@ -226,7 +229,8 @@ func (s *Store) name(p *pending, replace bool) error {
 	}
 	if errors.Is(err, unix.EEXIST) {
 		if !replace {
-			return nil // another goroutine or process was faster
+			p.present = true // another goroutine or process was faster
+			return nil
 		}
 		err = p.file.replace(to)
 	}
