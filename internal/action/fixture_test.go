@@ -5,7 +5,6 @@ package action_test
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -411,27 +409,7 @@ func (s spec) save(l *lab, tag string) *imagestest.Image {
 	i := imagestest.New(imagestest.Options{Version: tag}, imagestest.Layer{Entries: s.entries(), Compression: imagestest.Gzip})
 	top := filepath.Join(l.store, tag)
 	must(l, os.RemoveAll(top))
-	put := func(name string, data []byte) {
-		p := filepath.Join(top, name)
-		must(l, os.MkdirAll(filepath.Dir(p), 0o755))
-		must(l, os.WriteFile(p, data, 0o644))
-	}
-	blob := func(d bootc.Digest, data []byte) { put("blobs/"+strings.Replace(string(d), ":", "/", 1), data) }
-	blob(i.Digest(), i.RawManifest)
-	blob(imagestest.Digest(i.RawConfig), i.RawConfig)
-	for d, data := range i.Content {
-		blob(d, data)
-	}
-	index, err := json.Marshal(map[string]any{
-		"schemaVersion": 2,
-		"manifests": []any{map[string]any{
-			"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": i.Digest(), "size": len(i.RawManifest),
-			"annotations": map[string]string{"org.opencontainers.image.ref.name": "latest"},
-		}},
-	})
-	must(l, err)
-	put("index.json", index)
-	put("oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`))
+	must(l, i.SaveLayout(top))
 	return i
 }
 

@@ -34,6 +34,9 @@ type Image struct {
 // Stored says what the pull of the image has stored.
 func (i *Image) Stored() Stored { return i.stored.Stored }
 
+// ConfigDigest returns the digest of the config.
+func (i *Image) ConfigDigest() bootc.Digest { return bootc.Digest(i.manifest.Config.Digest) }
+
 // RawConfig returns the exact bytes of the config.
 func (i *Image) RawConfig() []byte { return i.rawConfig }
 
@@ -143,6 +146,11 @@ func (r *Repository) ImageWith(manifest bootc.Digest, o layer.Options) (*Image, 
 		}
 	}
 	return i, o.Plain(i.Tree)
+}
+
+// ManifestStream returns the object of a manifest's stream.
+func (r *Repository) ManifestStream(manifest bootc.Digest) (verity.Digest, error) {
+	return r.linked(streamsDir + "/" + manifestStream(manifest))
 }
 
 // Head reads an image without its layers and its tree.

@@ -119,6 +119,25 @@ func (r *Repository) Resolve(name string) (bootc.Digest, error) {
 	return d, nil
 }
 
+// ResolveAny is Resolve that takes the digest of a config, too. Of several
+// images with that config it returns any.
+func (r *Repository) ResolveAny(name string) (bootc.Digest, error) {
+	d, err := r.Resolve(name)
+	if err != nil || !strings.HasPrefix(name, "@") {
+		return d, err
+	}
+	all, err := r.manifests()
+	if err != nil || slices.Contains(all, d) {
+		return d, err
+	}
+	for _, m := range all {
+		if i, err := r.readHead(m); err == nil && i.ConfigDigest() == d {
+			return m, nil
+		}
+	}
+	return d, fmt.Errorf("%s: %w", d, ErrNotFound)
+}
+
 // Tags lists the images that are kept for deployments, sorted. Tags that
 // somebody else made for other purposes are not among them.
 func (r *Repository) Tags() ([]bootc.Digest, error) {
