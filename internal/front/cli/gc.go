@@ -102,13 +102,14 @@ func (a *App) printLeftovers(l *machine.Leftovers) {
 	}
 }
 
-// printGarbage writes what was collected as upstream's tool does.
+// printGarbage writes what was collected as upstream's tool does, which counts
+// no links where it removes none.
 func (a *App) printGarbage(g images.Garbage, dryRun bool) {
 	if dryRun {
 		fmt.Fprintln(a.Stdout, "Dry run (no files deleted):")
 	}
 	fmt.Fprintf(a.Stdout, "Objects: %d removed (%d bytes)\n", g.Objects, g.Bytes)
-	if g.Images+g.Streams > 0 {
+	if !dryRun && g.Images+g.Streams > 0 {
 		fmt.Fprintf(a.Stdout, "Pruned symlinks: %d images, %d streams\n", g.Images, g.Streams)
 	}
 }
