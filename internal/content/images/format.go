@@ -37,6 +37,10 @@ func (f Format) options() (erofs.Options, error) {
 // The names of EROFS images in a config's stream begin with this.
 const imageNames = "composefs.image"
 
+// keepsUserXattrs ends the name of an image in which user.* attributes were
+// kept.
+const keepsUserXattrs = ".xattrs=keep-user-xattrs"
+
 // imageName is the name that the stream of a config has for the plain image or
 // the one that boots.
 func (f Format) imageName(boot bool) string {

@@ -174,7 +174,7 @@ func (i *Image) Composed() []Composed {
 			continue
 		}
 		c := Composed{Digest: d, Format: V2}
-		rest, c.KeepsUserXattrs = strings.CutSuffix(rest, ".xattrs=keep-user-xattrs")
+		rest, c.KeepsUserXattrs = strings.CutSuffix(rest, keepsUserXattrs)
 		rest, v1 := strings.CutSuffix(rest, ".v1")
 		if v1 {
 			c.Format = V1

@@ -55,6 +55,8 @@ type Store struct {
 	algorithm verity.Algorithm
 	insecure  bool
 
+	condemned sync.Map // of verity.Digest; see Condemn
+
 	noVerity  atomic.Bool // an insecure store has seen that there is none
 	noTmpfile atomic.Bool
 	slots     chan struct{} // bounds what batches have under way
@@ -89,9 +91,23 @@ func (s *Store) Has(d verity.Digest) bool {
 	return err == nil
 }
 
+// Condemn treats an object as if it were not there, because its content is not
+// what its name says, until it is put again. Then it is replaced in one step by
+// a file that is on disk already: after a power cut there is the old or the new
+// one.
+func (s *Store) Condemn(d verity.Digest) { s.condemned.Store(d, true) }
+
+func (s *Store) isCondemned(d verity.Digest) bool {
+	_, yes := s.condemned.Load(d)
+	return yes
+}
+
 // Size returns the size of an object. The error is [ErrNotFound] where the
 // store has none.
 func (s *Store) Size(d verity.Digest) (int64, error) {
+	if s.isCondemned(d) {
+		return 0, fmt.Errorf("%w: %v (its content is wrong)", ErrNotFound, d)
+	}
 	var st unix.Stat_t
 	err := unix.Fstatat(int(s.dir.Fd()), d.ObjectPath(), &st, unix.AT_SYMLINK_NOFOLLOW)
 	switch {
@@ -114,6 +130,9 @@ func (s *Store) Size(d verity.Digest) (int64, error) {
 func (s *Store) Open(d verity.Digest) (*os.File, error) {
 	if d.Algorithm() != s.algorithm {
 		return nil, fmt.Errorf("%w: %v, a %v digest in a store of %v", ErrNotFound, d, d.Algorithm(), s.algorithm)
+	}
+	if s.isCondemned(d) {
+		return nil, fmt.Errorf("%w: %v (its content is wrong)", ErrNotFound, d)
 	}
 	f, err := s.root.Open(d.ObjectPath())
 	if errors.Is(err, fs.ErrNotExist) {

@@ -116,7 +116,7 @@ func (p *pending) spill(r io.Reader, h io.Writer) error {
 
 // finish gives the object its name, unless it has it already.
 func (s *Store) finish(p *pending) error {
-	replace := false
+	replace := s.isCondemned(p.digest)
 	switch ok, err := s.sound(p); {
 	case ok:
 		p.present = true
@@ -139,7 +139,18 @@ func (s *Store) finish(p *pending) error {
 	if err := s.protect(p); err != nil {
 		return fmt.Errorf("object %v: %w", p.digest, err)
 	}
-	return s.name(p, replace)
+	if replace && s.isCondemned(p.digest) {
+		// Other objects are whole after the next flush; this one must not be
+		// worse than before until then.
+		if err := p.file.Sync(); err != nil {
+			return fmt.Errorf("object %v: %w", p.digest, err)
+		}
+	}
+	if err := s.name(p, replace); err != nil {
+		return err
+	}
+	s.condemned.Delete(p.digest)
+	return nil
 }
 
 // sound reports whether the store has the object in good order, as far as can
