@@ -153,7 +153,7 @@ func (c *fsck) entries(dir string, n, bad *int) (map[string]verity.Digest, error
 	return all, nil
 }
 
-func (c *fsck) exists(d verity.Digest) bool { return c.r.objects.Has(d) }
+func (c *fsck) exists(d verity.Digest) bool { return c.r.objects.Exists(d) }
 
 // checkRefs follows the links that keep something, and finds the streams that
 // they keep.
@@ -253,7 +253,7 @@ func (c *fsck) checkOrphans(context.Context) error {
 			return nil
 		}
 		size, err := c.r.objects.Size(d)
-		if err != nil {
+		if err != nil && !errors.Is(err, objects.ErrNotFound) {
 			return err
 		}
 		c.report.Orphans = append(c.report.Orphans, d)

@@ -80,7 +80,7 @@ func (a *Audit) report(d verity.Digest, f Fault, detail string) {
 // hashed elsewhere; Close reads what is left. A content that is wrong is found,
 // and given all the same. The error is [ErrNotFound] where there is no object.
 func (a *Audit) Open(d verity.Digest) (io.ReadCloser, error) {
-	if _, err := a.s.Size(d); err != nil { // a regular file: opening it does not wait
+	if _, err := a.s.size(d); err != nil { // a regular file: opening it does not wait
 		return nil, err
 	}
 	f, err := a.s.root.Open(d.ObjectPath())

@@ -108,6 +108,16 @@ func (s *Store) Size(d verity.Digest) (int64, error) {
 	if s.isCondemned(d) {
 		return 0, fmt.Errorf("%w: %v (its content is wrong)", ErrNotFound, d)
 	}
+	return s.size(d)
+}
+
+// Exists reports whether there is an object, condemned or not.
+func (s *Store) Exists(d verity.Digest) bool {
+	_, err := s.size(d)
+	return err == nil
+}
+
+func (s *Store) size(d verity.Digest) (int64, error) {
 	var st unix.Stat_t
 	err := unix.Fstatat(int(s.dir.Fd()), d.ObjectPath(), &st, unix.AT_SYMLINK_NOFOLLOW)
 	switch {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bootc-go/bootc/internal/content/images/imagestest"
+	"github.com/bootc-go/bootc/internal/format/verity"
 )
 
 // repoImage is an image and the tar of its only layer.
@@ -180,6 +181,42 @@ func TestCFSFsck(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.fails("there is no repository", "fsck")
+}
+
+// TestCFSRepair heals a repository from the layout that a tag names.
+func TestCFSRepair(t *testing.T) {
+	img, _ := repoImage()
+	layout := filepath.Join(t.TempDir(), "layout")
+	if err := img.SaveLayout(layout); err != nil {
+		t.Fatal(err)
+	}
+	policy := filepath.Join(t.TempDir(), "policy.json")
+	if err := os.WriteFile(policy, []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CONTAINERS_POLICY_JSON", policy)
+	c := cfsRun{t, filepath.Join(t.TempDir(), "repo")}
+	c.run("init", "--insecure")
+	c.run("oci", "pull", "oci:"+layout+":latest")
+	d := verity.Sum(verity.SHA512, []byte(imagestest.Big("tool", 5000)))
+	object := filepath.Join(c.repo, "objects", d.ObjectPath())
+	for range 2 {
+		if err := os.WriteFile(object, []byte("damaged"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c.fails("repository integrity check failed", "fsck")
+		c.run("fsck", "--repair")
+		c.run("fsck")
+		c.run("oci", "tag", string(img.Digest()), "name")
+		c.run("oci", "untag", "oci:"+layout+":latest")
+		if err := os.Remove(object); err != nil {
+			t.Fatal(err)
+		}
+		c.fails("image name: it is not known where it is kept", "fsck", "--repair")
+		c.run("fsck", "--repair", "--source", "oci:"+layout+":latest")
+		c.run("oci", "tag", string(img.Digest()), "oci:"+layout+":latest")
+		c.run("oci", "untag", "name")
+	}
 }
 
 // TestCFSRefuses names what is not there.

@@ -59,11 +59,18 @@ func (a *App) layerJSON(r *cfs.Repository, d bootc.Digest) error {
 }
 
 func (a *App) cfsFsckCommand(f *cfsFlags) *cobra.Command {
-	var asJSON bool
+	var asJSON, repair bool
+	var source string
 	var o images.CheckOptions
 	cmd := &cobra.Command{
 		Use: "fsck", Short: "Check everything in the repository", Args: cobra.NoArgs,
 		RunE: f.withRepo(func(ctx context.Context, r *cfs.Repository, _ []string) error {
+			if repair {
+				if err := a.cfsRepair(ctx, r, source); err != nil {
+					return fmt.Errorf("cannot repair the repository: %w", err)
+				}
+				return nil
+			}
 			report, err := r.Check(ctx, o)
 			if err != nil {
 				return fmt.Errorf("cannot check the repository: %w", err)
@@ -80,6 +87,10 @@ func (a *App) cfsFsckCommand(f *cfsFlags) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON; the exit status is 0 whatever is found")
 	cmd.Flags().BoolVar(&o.MetadataOnly, "metadata-only", false, "leave out the content of objects")
+	cmd.Flags().BoolVar(&repair, "repair", false, "fetch again what tagged images lack")
+	cmd.Flags().StringVar(&source, "source", "", "where the images are kept, if their tags do not say")
+	cmd.MarkFlagsMutuallyExclusive("repair", "json")
+	cmd.MarkFlagsMutuallyExclusive("repair", "metadata-only")
 	return cmd
 }
 
