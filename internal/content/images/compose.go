@@ -22,8 +22,6 @@ import (
 // plain one and the one that boots, and returns the ID of the latter in the
 // first format. All that it needs is on disk on return. The image's tree is not
 // changed.
-//
-// An image with an SELinux policy is a [*layer.PolicyError].
 func (r *Repository) Compose(ctx context.Context, i *Image) (bootc.ID, error) {
 	composed, err := r.compose(ctx, i, true)
 	if err != nil {
@@ -97,9 +95,13 @@ func (r *Repository) writeBootImage(t *tree.Tree, f Format) (verity.Digest, erro
 	return d, err
 }
 
-// bootTree copies what the boot transform changes: the root and its entries
+// bootTree copies what the boot transform changes: everything if there may be
+// an SELinux policy, which gives everything a label, else the root and its entries
 // boot and sysroot.
 func bootTree(t *tree.Tree) *tree.Tree {
+	if t.Lookup("/etc/selinux/config") != nil {
+		return &tree.Tree{Root: deep(t.Root, map[*tree.Node]*tree.Node{})}
+	}
 	root := shallow(t.Root)
 	for _, name := range []string{"boot", "sysroot"} {
 		if n := root.Child(name); n != nil && n.IsDir() {
@@ -115,6 +117,27 @@ func shallow(n *tree.Node) *tree.Node {
 	c.RemoveChildren()
 	for _, name := range n.Names() {
 		c.SetChild(name, n.Child(name))
+	}
+	return &c
+}
+
+// deep copies a node and what is below it. copies has those of files with
+// several names.
+func deep(n *tree.Node, copies map[*tree.Node]*tree.Node) *tree.Node {
+	if c := copies[n]; c != nil {
+		return c
+	}
+	c := *n
+	c.Xattrs = slices.Clone(n.Xattrs)
+	if !n.IsDir() {
+		if n.Nlink > 1 {
+			copies[n] = &c
+		}
+		return &c
+	}
+	c.RemoveChildren()
+	for _, name := range n.Names() {
+		c.SetChild(name, deep(n.Child(name), copies))
 	}
 	return &c
 }

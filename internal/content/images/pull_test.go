@@ -17,7 +17,7 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/content/images/imagestest"
-	"github.com/bootc-go/bootc/internal/format/layer"
+	"github.com/bootc-go/bootc/internal/format/tree"
 )
 
 func TestPull(t *testing.T) {
@@ -339,18 +339,54 @@ func TestParseManifest(t *testing.T) {
 	}
 }
 
-// TestPolicy checks that an image with an SELinux policy is refused by name and
-// leaves no EROFS image.
-func TestPolicy(t *testing.T) {
-	r, path := newRepo(t)
-	img := pull(t, r, imagestest.New(imagestest.Options{}, imagestest.Layer{Entries: append(imagestest.Base(),
-		imagestest.Entry{Name: "etc/selinux/"}, imagestest.File("etc/selinux/config", "SELINUXTYPE=default\n"))}))
-	_, err := r.Compose(context.Background(), img)
-	var policy *layer.PolicyError
-	if !errors.As(err, &policy) || policy.Type != "default" {
-		t.Errorf("Compose = %v, want a PolicyError of default", err)
+// TestLabels checks that the image that boots has the labels of its SELinux
+// policy, that the plain one has none, and that composing leaves the tree alone.
+func TestLabels(t *testing.T) {
+	const policy = "etc/selinux/default/contexts/files/file_contexts"
+	src := func(contexts string) *imagestest.Image {
+		return imagestest.New(imagestest.Options{}, imagestest.Layer{Entries: append(imagestest.Base(),
+			imagestest.File("etc/selinux/config", "SELINUXTYPE=default\n"),
+			imagestest.File(policy, contexts),
+			imagestest.File("usr/bin/a", "a"),
+			imagestest.Entry{Name: "usr/bin/b", Link: "usr/bin/a", Hard: true},
+			imagestest.Entry{Name: "usr/lib/a", Link: "usr/bin/a", Hard: true},
+			imagestest.Entry{Name: "usr/lib/b", Link: "usr/bin/a", Hard: true})})
 	}
-	if got := links(t, filepath.Join(path, "images")); len(got) != 0 {
-		t.Errorf("links in images: %v", got)
+	r, path := newRepo(t)
+	img := pull(t, r, src("/usr/bin(/.*)? bin_t\n/usr/lib/.* lib_t\n"))
+	before := paths(img.Tree)
+	boot, err := r.ReadImage(compose(t, r, img))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, paths(img.Tree)); diff != "" || img.Tree.Lookup("usr/bin/a").Nlink != 4 {
+		t.Errorf("composing has changed the tree: %s", diff)
+	}
+	_ = img.Tree.Walk(func(path string, n *tree.Node) error {
+		if label, ok := n.Xattr("security.selinux"); ok {
+			t.Errorf("%s has the label %q in the plain tree", path, label)
+		}
+		return nil
+	})
+	for path, want := range map[string]string{
+		"/": "", "/usr": "", "/usr/lib": "", "/usr/bin": "bin_t", "/usr/bin/a": "bin_t", "/usr/bin/b": "bin_t", "/usr/lib/a": "lib_t", "/usr/lib/b": "lib_t",
+	} {
+		if got, _ := boot.Lookup(path).Xattr("security.selinux"); got != want {
+			t.Errorf("label of %s is %q, want %q", path, got, want)
+		}
+	}
+	for path, want := range map[string]uint32{"/usr/bin/a": 2, "/usr/bin/b": 2, "/usr/lib/a": 1, "/usr/lib/b": 1} {
+		if got := boot.Lookup(path).Nlink; got != want {
+			t.Errorf("%s has %d names, want %d", path, got, want)
+		}
+	}
+
+	had := links(t, filepath.Join(path, "images"))
+	_, err = r.Compose(context.Background(), pull(t, r, src("/usr\n")))
+	if err == nil || err.Error() != `SELinux policy "default" of the image: file_contexts, line 1: no context after "/usr"` {
+		t.Errorf("Compose with a bad policy: %v", err)
+	}
+	if diff := cmp.Diff(had, links(t, filepath.Join(path, "images"))); diff != "" {
+		t.Errorf("links in images: %s", diff)
 	}
 }

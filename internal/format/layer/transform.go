@@ -65,17 +65,10 @@ func (o Options) keep(all []tree.Xattr) []tree.Xattr {
 	return kept
 }
 
-// A PolicyError means that the image has an SELinux policy, whose labels are
-// part of the tree that boots.
-type PolicyError struct{ Type string }
-
-func (e *PolicyError) Error() string {
-	return fmt.Sprintf("the image has the SELinux policy %q (/etc/selinux/config), whose labels are not supported yet", e.Type)
-}
-
 // Boot makes a tree that Plain has made what a machine boots: /boot and
-// /sysroot are empty. An image with an SELinux policy is a [*PolicyError]. The
-// tree is changed in place, and not at all when there is an error.
+// /sysroot are empty, and everything has the label that the image's SELinux
+// policy gives it, if it has a policy. Links are counted. The tree is changed in
+// place, and not at all when there is an error.
 func (o Options) Boot(t *tree.Tree, read Reader) error {
 	usr, err := directory(t, "usr")
 	if err != nil {
@@ -92,11 +85,9 @@ func (o Options) Boot(t *tree.Tree, read Reader) error {
 	if err := checkResources(t, read); err != nil {
 		return err
 	}
-	switch policy, ok, err := selinuxType(t, read); {
-	case err != nil:
+	labels, err := findLabels(t, read, emptied)
+	if err != nil {
 		return err
-	case ok:
-		return &PolicyError{policy}
 	}
 	for _, d := range emptied {
 		d.RemoveChildren()
@@ -105,6 +96,7 @@ func (o Options) Boot(t *tree.Tree, read Reader) error {
 			d.Mtime.Nsec = usr.Mtime.Nsec
 		}
 	}
+	setLabels(labels)
 	t.CountLinks()
 	return nil
 }
@@ -121,30 +113,6 @@ func directory(t *tree.Tree, name string) (*tree.Node, error) {
 		return nil, fmt.Errorf("/%s of the image is not a directory: add `RUN rm /%s && mkdir /%s` to its Containerfile", name, name, name)
 	}
 	return n, nil
-}
-
-// selinuxType returns the policy that /etc/selinux/config names, and whether it
-// names one.
-func selinuxType(t *tree.Tree, read Reader) (policy string, ok bool, err error) {
-	n, err := lookup(t, "/etc/selinux/config")
-	if n == nil || err != nil {
-		return "", false, err
-	}
-	if !n.IsRegular() {
-		return "", false, fmt.Errorf("/etc/selinux/config of the image is not a regular file")
-	}
-	data, err := read(n)
-	if err != nil {
-		return "", false, fmt.Errorf("reading /etc/selinux/config: %w", err)
-	}
-	const key = "SELINUXTYPE"
-	for line := range strings.Lines(string(data)) {
-		k, value, found := strings.Cut(line, "=")
-		if k = strings.TrimSpace(k); found && len(k) == len(key) && strings.EqualFold(k, key) {
-			return strings.TrimSpace(value), true, nil
-		}
-	}
-	return "", false, nil
 }
 
 // lookup finds a path of which every part but the last must be a directory; nil
