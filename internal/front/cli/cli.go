@@ -101,7 +101,7 @@ func (a *App) command() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.upgradeCommand(), a.switchCommand(), a.rollbackCommand(), a.statusCommand(),
-		a.installCommand(), a.finalizeCommand(), a.configDiffCommand(), a.internalsCommand(),
+		a.installCommand(), a.finalizeCommand(), a.configDiffCommand(), a.containerCommand(), a.internalsCommand(),
 	)
 	for _, c := range a.missingCommands() {
 		root.AddCommand(c)
@@ -113,7 +113,7 @@ func (a *App) command() *cobra.Command {
 // so that calling one says so.
 func (a *App) missingCommands() []*cobra.Command {
 	var all []*cobra.Command
-	for _, name := range []string{"edit", "usr-overlay", "container", "image", "loader-entries", "delete-deployment", "state", "exec-in-host-mount-namespace"} {
+	for _, name := range []string{"edit", "usr-overlay", "image", "loader-entries", "delete-deployment", "state", "exec-in-host-mount-namespace"} {
 		all = append(all, missing(name))
 	}
 	return all

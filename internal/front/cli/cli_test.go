@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bootc-go/bootc/internal/front/cli"
 )
@@ -37,6 +39,10 @@ func TestExitStatus(t *testing.T) {
 		{"install to-disk --via-loopback /dev/null", 2, "not supported yet"},
 		{"install to-filesystem /mnt", 1, `error: "bootc install to-filesystem" is not supported yet`},
 		{"usr-overlay --read-only", 1, `error: "bootc usr-overlay" is not supported yet`},
+		{"container lint", 1, `error: "bootc container lint" is not supported yet`},
+		{"container compute-composefs-digest a b", 2, "accepts at most 1 arg(s), received 2"},
+		{"container compute-composefs-digest /", 1, "error: cannot compute the digest of /: the root of the running system changes while it is read"},
+		{"container compute-composefs-digest /nonexistent", 1, "error: cannot compute the digest of /nonexistent: open /nonexistent: no such file or directory"},
 		{"switch --transport floppy x", 1, `unknown transport "floppy"`},
 		{"status --format xml", 2, "want one of humanreadable, yaml, json"},
 		{"status --format-version 7", 1, "unsupported format version: 7"},
@@ -57,10 +63,38 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+// TestComputeDigest computes the digest of an empty system and writes its dump.
+func TestComputeDigest(t *testing.T) {
+	root, dump := t.TempDir(), filepath.Join(t.TempDir(), "dump")
+	for _, d := range []string{"usr", "boot", "sysroot"} {
+		if err := os.Mkdir(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range []string{"usr", "boot", "sysroot"} {
+		when := time.Unix(1000, 5)
+		if err := os.Chtimes(filepath.Join(root, d), when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, stdout, stderr := run("container", "compute-composefs-digest", "--write-dumpfile-to", dump, root)
+	if status != 0 || !regexp.MustCompile(`^[0-9a-f]{128}\n$`).MatchString(stdout) {
+		t.Errorf("status %d, stdout %q", status, stdout)
+	}
+	if want := "warning: the times of 4 files and directories have fractions of a second, first that of \"/\"; an image that is pushed with whole seconds has another digest\n"; stderr != want {
+		t.Errorf("stderr %q, want %q", stderr, want)
+	}
+	data, err := os.ReadFile(dump)
+	if err != nil || strings.Count(string(data), "\n") != 4 || !strings.HasPrefix(string(data), "/ 0 40755 5 ") {
+		t.Errorf("dump: %q, %v", data, err)
+	}
+}
+
 // TestManPages fails when an option that --help shows is not in the manual
 // page, or the page names one that is not there.
 func TestManPages(t *testing.T) {
-	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "install to-disk", "internals mkcomposefs", "internals composefs-info"} {
+	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "install to-disk", "container compute-composefs-digest",
+		"internals mkcomposefs", "internals composefs-info"} {
 		name := "../../../docs/man/bootc-" + strings.ReplaceAll(verb, " ", "-") + ".8.md"
 		page, err := os.ReadFile(name)
 		if err != nil {
