@@ -98,8 +98,14 @@ func (v *volume) Exchange(d, a, b string) error {
 	return v.Volume.Exchange(d, a, b)
 }
 
-// newLab installs and boots an image.
+// newLab installs and boots the first image, which gets the tag.
 func newLab(t *testing.T, tag string) *lab {
+	t.Helper()
+	return newLabOf(t, v1(), tag)
+}
+
+// newLabOf installs and boots an image, which gets the tag.
+func newLabOf(t *testing.T, image spec, tag string) *lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for the owners of files in /etc")
@@ -108,7 +114,7 @@ func newLab(t *testing.T, tag string) *lab {
 	for _, d := range []string{"sysroot", "esp", "run"} {
 		must(t, os.Mkdir(filepath.Join(l.dir, d), 0o755))
 	}
-	v1().save(l, "v1")
+	image.save(l, tag)
 	p, err := install.New(t.Context(), install.Options{
 		Source: l.ref(tag), Kargs: []string{"local=1"}, AllowMissingVerity: true, Registry: l.registry(),
 	})

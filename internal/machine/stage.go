@@ -65,8 +65,12 @@ type EtcPlan struct {
 }
 
 // PlanEtc merges the live /etc, as it was changed since the booted image, with
-// the /etc of next. It only reads.
-func (m *Machine) PlanEtc(next *tree.Tree) (*EtcPlan, []etc.Conflict, error) {
+// the /etc of the image that id boots, labels included. It only reads.
+func (m *Machine) PlanEtc(id bootc.ID) (*EtcPlan, []etc.Conflict, error) {
+	next, err := m.Repo.ReadImage(id)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the staged image: %w", err)
+	}
 	booted, err := m.Repo.ReadImage(m.Booted.ID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the booted image: %w", err)

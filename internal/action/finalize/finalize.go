@@ -41,11 +41,7 @@ func New(m *machine.Machine) (*Plan, error) {
 		p.Nothing = true
 		return p, nil
 	}
-	img, err := m.Repo.Image(st.Manifest)
-	if err != nil {
-		return nil, fmt.Errorf("reading the staged image: %w", err)
-	}
-	p.merge, p.Conflicts, err = m.PlanEtc(img.Tree)
+	p.merge, p.Conflicts, err = m.PlanEtc(st.ID)
 	return p, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/format/cmdline"
+	"github.com/bootc-go/bootc/internal/format/tree"
 	"github.com/bootc-go/bootc/internal/machine"
 	"github.com/bootc-go/bootc/internal/machine/bootable"
 	"github.com/bootc-go/bootc/internal/machine/change"
@@ -43,10 +44,16 @@ func (p *Plan) Fill(ctx context.Context, m *machine.Machine, progress bootc.Prog
 			return "", err
 		}
 	}
-	return id, change.Run(ctx, "installing", p.steps(m, img, system, id), progress)
+	boots, err := m.Repo.ReadImage(id)
+	if err != nil {
+		return "", err
+	}
+	return id, change.Run(ctx, "installing", p.steps(m, img, boots, system, id), progress)
 }
 
-func (p *Plan) steps(m *machine.Machine, img *images.Image, system *bootable.System, id bootc.ID) []change.Step {
+// steps fill the machine. boots is the tree that boots: with the labels that
+// /etc and /var get.
+func (p *Plan) steps(m *machine.Machine, img *images.Image, boots *tree.Tree, system *bootable.System, id bootc.ID) []change.Step {
 	o := deploy.Origin{Ref: p.Options.Target, BootType: deploy.BLS, Manifest: img.Manifest}
 	if system.UKI != nil {
 		o.BootType = deploy.UKI
@@ -57,7 +64,7 @@ func (p *Plan) steps(m *machine.Machine, img *images.Image, system *bootable.Sys
 			return m.Repo.Tag(img.Manifest)
 		}},
 		{Name: "copying /var", Do: func(ctx context.Context) error {
-			return m.State.CopyVar(ctx, img.Tree, m.Repo.OpenFile)
+			return m.State.CopyVar(ctx, boots, m.Repo.OpenFile)
 		}},
 		{Name: "copying the boot loader", Do: func(ctx context.Context) error {
 			return m.InstallLoader(ctx, img.Tree)
@@ -68,7 +75,7 @@ func (p *Plan) steps(m *machine.Machine, img *images.Image, system *bootable.Sys
 			return err
 		}},
 		{Name: "creating the deployment", Do: func(ctx context.Context) error {
-			return m.State.Create(ctx, id, img.Tree, m.Repo.OpenFile, o)
+			return m.State.Create(ctx, id, boots, m.Repo.OpenFile, o)
 		}},
 		{Name: "adding root's SSH keys", Do: func(context.Context) error {
 			return p.writeSSHKeys(m, id)

@@ -157,7 +157,7 @@ func (p *Plan) prepare(ctx context.Context, img *images.Image) (*staging, error)
 
 // checkEtc merges /etc without writing: a conflict refuses the update.
 func (p *Plan) checkEtc(s *staging) error {
-	_, conflicts, err := p.m.PlanEtc(s.img.Tree)
+	_, conflicts, err := p.m.PlanEtc(s.id)
 	if err != nil {
 		return fmt.Errorf("comparing /etc: %w", err)
 	}
@@ -192,7 +192,11 @@ func (p *Plan) steps(s *staging) []change.Step {
 			if o, err := m.State.Origin(s.id); err == nil {
 				origin = &o
 			}
-			return m.State.Create(ctx, s.id, s.img.Tree, m.Repo.OpenFile, s.origin)
+			boots, err := m.Repo.ReadImage(s.id) // it has the labels
+			if err != nil {
+				return err
+			}
+			return m.State.Create(ctx, s.id, boots, m.Repo.OpenFile, s.origin)
 		}, Undo: func(context.Context) error {
 			if origin == nil {
 				return nil // a leftover now
