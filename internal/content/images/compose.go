@@ -54,7 +54,7 @@ func (r *Repository) compose(ctx context.Context, i *Image, bootable bool) (map[
 		if !bootable {
 			continue
 		}
-		if composed[f.imageName(true)], err = r.writeBootImage(i.Tree, f); err != nil {
+		if composed[f.imageName(true)], err = r.writeBootImage(i.Tree, f, layer.Options{}); err != nil {
 			return nil, err
 		}
 	}
@@ -82,10 +82,10 @@ func (r *Repository) publish(i *Image, composed map[string]verity.Digest) error 
 
 // writeBootImage writes the image of the tree after the boot transform. The
 // transform works on a copy of what it changes, except that it counts links.
-func (r *Repository) writeBootImage(t *tree.Tree, f Format) (verity.Digest, error) {
+func (r *Repository) writeBootImage(t *tree.Tree, f Format, o layer.Options) (verity.Digest, error) {
 	defer t.CountLinks()
 	bootable := bootTree(t)
-	if err := layer.Boot(bootable, r.ReadFile); err != nil {
+	if err := o.Boot(bootable, r.ReadFile); err != nil {
 		return verity.Digest{}, err
 	}
 	d, err := r.writeImage(bootable, f)

@@ -135,17 +135,23 @@ func (r *Repository) ImageWith(manifest bootc.Digest, o layer.Options) (*Image, 
 	if err != nil {
 		return nil, err
 	}
-	i.Tree = tree.New()
+	i.Tree, err = r.readTree(i, o)
+	return i, err
+}
+
+// readTree makes the plain tree of an image from its layers' streams.
+func (r *Repository) readTree(i *Image, o layer.Options) (*tree.Tree, error) {
+	t := tree.New()
 	for n, id := range i.layers {
 		l, err := r.readLayer(id)
 		if err == nil {
-			err = layer.Apply(i.Tree, l)
+			err = layer.Apply(t, l)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", i.layerName(n), err)
 		}
 	}
-	return i, o.Plain(i.Tree)
+	return t, o.Plain(t)
 }
 
 // ManifestStream returns the object of a manifest's stream.

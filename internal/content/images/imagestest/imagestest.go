@@ -35,6 +35,9 @@ type Entry struct {
 	Link string // the text of a symbolic link, or the other name of a hard link
 	Hard bool
 	Mode int64
+	// Fraction is what is added to the time, less than a second.
+	Fraction time.Duration
+	Xattrs   map[string]string
 }
 
 // Base is what every image needs: the directories that the transforms want.
@@ -79,6 +82,15 @@ func Tar(entries []Entry) []byte {
 			if h.Typeflag == tar.TypeDir {
 				h.Mode = 0o755
 			}
+		}
+		if e.Fraction != 0 {
+			h.ModTime, h.Format = h.ModTime.Add(e.Fraction), tar.FormatPAX
+		}
+		for name, value := range e.Xattrs {
+			if h.PAXRecords == nil {
+				h.PAXRecords = map[string]string{}
+			}
+			h.PAXRecords["SCHILY.xattr."+name] = value
 		}
 		must(w.WriteHeader(h))
 		_, err := io.WriteString(w, e.Body)
