@@ -101,11 +101,11 @@ func (v *volume) Exchange(d, a, b string) error {
 // newLab installs and boots the first image, which gets the tag.
 func newLab(t *testing.T, tag string) *lab {
 	t.Helper()
-	return newLabOf(t, v1(), tag)
+	return newLabOf(t, tag, func(l *lab) { v1().save(l, tag) })
 }
 
-// newLabOf installs and boots an image, which gets the tag.
-func newLabOf(t *testing.T, image spec, tag string) *lab {
+// newLabOf installs and boots the image that save saves with the tag.
+func newLabOf(t *testing.T, tag string, save func(*lab)) *lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for the owners of files in /etc")
@@ -114,7 +114,7 @@ func newLabOf(t *testing.T, image spec, tag string) *lab {
 	for _, d := range []string{"sysroot", "esp", "run"} {
 		must(t, os.Mkdir(filepath.Join(l.dir, d), 0o755))
 	}
-	image.save(l, tag)
+	save(l)
 	p, err := install.New(t.Context(), install.Options{
 		Source: l.ref(tag), Kargs: []string{"local=1"}, AllowMissingVerity: true, Registry: l.registry(),
 	})
@@ -412,7 +412,12 @@ func (s spec) entries() []imagestest.Entry {
 // save writes the image as an OCI layout in place of what had the tag.
 func (s spec) save(l *lab, tag string) *imagestest.Image {
 	l.Helper()
-	i := imagestest.New(imagestest.Options{Version: tag}, imagestest.Layer{Entries: s.entries(), Compression: imagestest.Gzip})
+	return saveEntries(l, tag, tag, s.entries())
+}
+
+func saveEntries(l *lab, tag, version string, entries []imagestest.Entry) *imagestest.Image {
+	l.Helper()
+	i := imagestest.New(imagestest.Options{Version: version}, imagestest.Layer{Entries: entries, Compression: imagestest.Gzip})
 	top := filepath.Join(l.store, tag)
 	must(l, os.RemoveAll(top))
 	must(l, i.SaveLayout(top))

@@ -43,7 +43,9 @@ func (l *lab) wantLabels(want map[string]string) {
 // upgrade. /etc and /var get the labels that the images give them, and a file
 // that the owner has not touched follows the image.
 func TestLabels(t *testing.T) {
-	l := newLabOf(t, v1().policy("/etc(/.*)? etc_t\n/etc/kept kept_t\n/var(/.*)? var_t\n"), "v1")
+	l := newLabOf(t, "v1", func(l *lab) {
+		v1().policy("/etc(/.*)? etc_t\n/etc/kept kept_t\n/var(/.*)? var_t\n").save(l, "v1")
+	})
 	etc := func(name string) string { p, _ := filepath.Rel(l.dir, filepath.Join(l.etc(), name)); return p }
 	l.wantLabels(map[string]string{
 		etc(""): "etc_t", etc("taken"): "etc_t", etc("kept"): "kept_t",

@@ -9,6 +9,7 @@ import (
 	"runtime"
 
 	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/format/cmdline"
 	"github.com/bootc-go/bootc/internal/format/tree"
 	"github.com/bootc-go/bootc/internal/format/uki"
@@ -67,36 +68,49 @@ func (m *Machine) InstallLoader(ctx context.Context, image *tree.Tree) error {
 	return m.Loader.Install(ctx, m.file(n), targets)
 }
 
-// CheckUKI refuses a unified kernel image that names another deployment than
-// the one that was composed from its image, and one that does not insist on
-// fs-verity unless insecure allows it.
-func (m *Machine) CheckUKI(s *bootable.System, id bootc.ID, insecure bool) error {
+// UKI reads which deployment a unified kernel image boots.
+func (m *Machine) UKI(s *bootable.System) (cmdline.Image, error) {
 	f, err := m.Repo.OpenFile(s.UKI)
 	if err != nil {
-		return err
+		return cmdline.Image{}, err
 	}
 	defer f.Close()
 	at, ok := f.(*os.File)
 	if !ok {
-		return errors.New("the unified kernel image is too small to be one")
+		return cmdline.Image{}, errors.New("the unified kernel image is too small to be one")
 	}
 	u, err := uki.Open(at)
 	if err != nil {
-		return err
+		return cmdline.Image{}, err
 	}
 	line, err := u.Cmdline()
 	if err != nil {
-		return err
+		return cmdline.Image{}, err
 	}
 	named, err := cmdline.Composefs(line)
 	if err != nil {
-		return fmt.Errorf("command line of the unified kernel image: %w", err)
+		return cmdline.Image{}, fmt.Errorf("command line of the unified kernel image: %w", err)
 	}
-	if named.ID != id {
-		return fmt.Errorf("the UKI has the wrong composefs= parameter (is '%s', should be '%s')", named.ID, id)
+	return named, nil
+}
+
+// ComposeUKI composes an image with a unified kernel image, in the way that
+// gives the deployment which that one names. It refuses one that names another
+// deployment, and one that does not insist on fs-verity unless insecure allows
+// it.
+func (m *Machine) ComposeUKI(ctx context.Context, img *images.Image, s *bootable.System, insecure bool) (bootc.ID, error) {
+	named, err := m.UKI(s)
+	if err != nil {
+		return "", err
 	}
-	if named.Insecure && !insecure {
-		return errors.New("the command line of the UKI does not insist on fs-verity (composefs=?…), which this machine does")
+	id, err := m.Repo.ComposeAs(ctx, img, named.ID)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("composing the image: %w", err)
+	case named.ID != id:
+		return id, fmt.Errorf("the UKI has the wrong composefs= parameter (is '%s', should be '%s')", named.ID, id)
+	case named.Insecure && !insecure:
+		return id, errors.New("the command line of the UKI does not insist on fs-verity (composefs=?…), which this machine does")
 	}
-	return nil
+	return id, nil
 }

@@ -32,23 +32,29 @@ func (p *Plan) Fill(ctx context.Context, m *machine.Machine, progress bootc.Prog
 	if err != nil {
 		return "", err
 	}
-	id, err := m.Repo.Compose(ctx, img)
+	id, err := p.compose(ctx, m, img, system)
 	if err != nil {
-		return "", fmt.Errorf("composing the image: %w", err)
-	}
-	if system.UKI != nil {
-		if len(p.Options.Kargs) > 0 {
-			return "", fmt.Errorf("--karg cannot be used with a unified kernel image, whose command line is fixed")
-		}
-		if err := m.CheckUKI(system, id, p.Options.AllowMissingVerity); err != nil {
-			return "", err
-		}
+		return "", err
 	}
 	boots, err := m.Repo.ReadImage(id)
 	if err != nil {
 		return "", err
 	}
 	return id, change.Run(ctx, "installing", p.steps(m, img, boots, system, id), progress)
+}
+
+func (p *Plan) compose(ctx context.Context, m *machine.Machine, img *images.Image, system *bootable.System) (bootc.ID, error) {
+	if system.UKI != nil {
+		if len(p.Options.Kargs) > 0 {
+			return "", fmt.Errorf("--karg cannot be used with a unified kernel image, whose command line is fixed")
+		}
+		return m.ComposeUKI(ctx, img, system, p.Options.AllowMissingVerity)
+	}
+	id, err := m.Repo.Compose(ctx, img)
+	if err != nil {
+		return "", fmt.Errorf("composing the image: %w", err)
+	}
+	return id, nil
 }
 
 // steps fill the machine. boots is the tree that boots: with the labels that

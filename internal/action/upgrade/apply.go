@@ -138,13 +138,20 @@ func (p *Plan) prepare(ctx context.Context, img *images.Image) (*staging, error)
 	if s.system, err = bootable.Read(img.Tree, p.m.Repo.ReadFile); err != nil {
 		return s, err
 	}
-	if s.id, err = p.m.Repo.Compose(ctx, img); err != nil {
-		return s, fmt.Errorf("composing the image: %w", err)
+	switch same, err := p.runs(ctx, img); {
+	case err != nil:
+		return s, fmt.Errorf("comparing with the booted image: %w", err)
+	case same:
+		s.id = p.m.Booted.ID
+		return s, nil
 	}
 	if s.system.UKI != nil {
-		if err := p.m.CheckUKI(s.system, s.id, !p.m.Booted.Verity); err != nil {
-			return s, err
-		}
+		s.id, err = p.m.ComposeUKI(ctx, img, s.system, !p.m.Booted.Verity)
+	} else if s.id, err = p.m.Repo.Compose(ctx, img); err != nil {
+		err = fmt.Errorf("composing the image: %w", err)
+	}
+	if err != nil {
+		return s, err
 	}
 	s.origin = deploy.Origin{Ref: p.Ref, BootType: deploy.BLS, Manifest: img.Manifest}
 	if s.system.UKI != nil {
@@ -153,6 +160,17 @@ func (p *Plan) prepare(ctx context.Context, img *images.Image) (*staging, error)
 		return s, err
 	}
 	return s, p.checkEtc(s)
+}
+
+// runs reports whether the machine runs the image already: the booted
+// deployment came from this manifest, whoever composed it and in which way, or
+// it is what the image becomes in one of the ways.
+func (p *Plan) runs(ctx context.Context, img *images.Image) (bool, error) {
+	booted := machine.InSlot(p.current, bootc.Booted)
+	if booted != nil && booted.Origin.Manifest == img.Manifest {
+		return true, nil
+	}
+	return p.m.Repo.Makes(ctx, img, p.m.Booted.ID)
 }
 
 // checkEtc merges /etc without writing: a conflict refuses the update.
