@@ -44,6 +44,9 @@ func (r *Repository) ways() []way {
 	return all
 }
 
+// ID returns the ID that Compose gives an image, and writes nothing.
+func (r *Repository) ID(i *Image) (bootc.ID, error) { return r.hashBootImage(i.Tree, r.ways()[0]) }
+
 // ComposeAs is Compose for an image of which the ID is known already, as it is
 // where its unified kernel image names it: if one of the ways of making the
 // image that boots gives this ID, that image is written, and the ID returned.

@@ -65,6 +65,9 @@ func TestWaysOthers(t *testing.T) {
 	one := pull(t, r, imagestest.New(imagestest.Options{}, imagestest.Layer{Entries: append(imagestest.Base(), imagestest.File("usr/bin/a", "a"))}))
 	two := pull(t, r, imagestest.New(imagestest.Options{}, imagestest.Layer{Entries: append(imagestest.Base(), imagestest.File("usr/bin/a", "b"))}))
 	id := compose(t, r, one)
+	if got, err := r.ID(one); err != nil || got != id {
+		t.Errorf("ID = %s, %v; want %s as composed", got, err, id)
+	}
 	if ok, err := r.Makes(context.Background(), two, id); err != nil || ok {
 		t.Errorf("Makes of another image: %v, %v", ok, err)
 	}
