@@ -57,12 +57,13 @@ type Store struct {
 
 	condemned sync.Map // of verity.Digest; see Condemn
 
-	noVerity  atomic.Bool // an insecure store has seen that there is none
-	noTmpfile atomic.Bool
-	slots     chan struct{} // bounds what batches have under way
-	workers   chan struct{} // bounds what they do at a time
-	buffers   sync.Pool
-	hashes    sync.Pool
+	noVerity    atomic.Bool // an insecure store has seen that there is none
+	noTmpfile   atomic.Bool
+	noEmptyPath atomic.Bool   // see linkNameless
+	slots       chan struct{} // bounds what batches have under way
+	workers     chan struct{} // bounds what they do at a time
+	buffers     sync.Pool
+	hashes      sync.Pool
 }
 
 // Open opens the store in the directory root, which stays the caller's and

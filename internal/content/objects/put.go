@@ -175,14 +175,15 @@ func (s *Store) sound(p *pending) (bool, error) {
 	return err == nil && got == p.digest, nil
 }
 
-// protect enables fs-verity and compares the kernel's digest with ours.
+// protect enables fs-verity and compares the kernel's digest with ours. Where
+// there is no fs-verity the file stays open for writing: nobody else has it.
 func (s *Store) protect(p *pending) error {
+	if s.noVerity.Load() {
+		return nil
+	}
 	err := p.file.seal()
 	if err != nil {
 		return err
-	}
-	if s.noVerity.Load() {
-		return nil
 	}
 	err = fsverity.Enable(p.file.File, s.algorithm)
 	if errors.Is(err, unix.ETXTBSY) {
@@ -297,7 +298,13 @@ func tempName() string { return ".tmp-object-" + rand.Text()[:12] }
 
 func (s *Store) newTemp(fd int, name string) (*temp, error) {
 	t := &temp{File: os.NewFile(uintptr(fd), "object"), s: s, path: name}
-	if err := unix.Fchmod(fd, 0o644); err != nil { // whatever the umask
+	// Whatever the umask. To look costs less than to set.
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	if err == nil && st.Mode&0o7777 != 0o644 {
+		err = unix.Fchmod(fd, 0o644)
+	}
+	if err != nil {
 		t.discard()
 		return nil, fmt.Errorf("making object: %w", err)
 	}
@@ -324,7 +331,7 @@ func (t *temp) proc() string { return "/proc/self/fd/" + strconv.Itoa(int(t.Fd()
 func (t *temp) link(to string) error {
 	fd := int(t.s.dir.Fd())
 	if t.path == "" {
-		return unix.Linkat(unix.AT_FDCWD, t.proc(), fd, to, unix.AT_SYMLINK_FOLLOW)
+		return t.linkNameless(to)
 	}
 	err := unix.Renameat2(fd, t.path, fd, to, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) { // a file system without it; it has hard links
@@ -335,6 +342,24 @@ func (t *temp) link(to string) error {
 	}
 	if err == nil {
 		t.path = ""
+	}
+	return err
+}
+
+// linkNameless names a file that has no name. By its descriptor alone older
+// kernels let only CAP_DAC_READ_SEARCH do that; they say ENOENT, as for a
+// directory that is missing.
+func (t *temp) linkNameless(to string) error {
+	fd := int(t.s.dir.Fd())
+	if !t.s.noEmptyPath.Load() {
+		err := unix.Linkat(int(t.Fd()), "", fd, to, unix.AT_EMPTY_PATH)
+		if !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	err := unix.Linkat(unix.AT_FDCWD, t.proc(), fd, to, unix.AT_SYMLINK_FOLLOW)
+	if err == nil {
+		t.s.noEmptyPath.Store(true)
 	}
 	return err
 }
