@@ -14,6 +14,7 @@ const BlockSize = 4096
 type Hash struct {
 	algorithm Algorithm
 	h         hash.Hash
+	wide      bool // several blocks at a time are hashed by hashBlocks
 	size      uint64
 	block     []byte   // the data block under way, less than full
 	levels    [][]byte // hashes not yet hashed upwards, lowest level first
@@ -25,6 +26,8 @@ func New(a Algorithm) *Hash {
 	x := &Hash{algorithm: a, h: sha512.New(), block: make([]byte, 0, BlockSize)}
 	if a == SHA256 {
 		x.h = sha256.New()
+	} else {
+		x.wide = wide()
 	}
 	return x
 }
@@ -46,6 +49,11 @@ func (x *Hash) Write(p []byte) (int, error) {
 			x.block = x.block[:0]
 		}
 	}
+	for x.wide && len(p) >= 2*BlockSize {
+		k := min(len(p)/BlockSize, maxLanes)
+		x.pushAll(p[:k*BlockSize])
+		p = p[k*BlockSize:]
+	}
 	for ; len(p) >= BlockSize; p = p[BlockSize:] {
 		x.push(0, p[:BlockSize])
 	}
@@ -53,9 +61,26 @@ func (x *Hash) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// push hashes a block into a level. A level that is full goes up first, so
-// that no level ever holds more than a block.
+// pushAll hashes several data blocks into the lowest level.
+func (x *Hash) pushAll(blocks []byte) {
+	var sums [maxLanes * sha512.Size]byte
+	for rest := hashBlocks(sums[:0], blocks); len(rest) > 0; rest = rest[sha512.Size:] {
+		x.room(0)
+		x.levels[0] = append(x.levels[0], rest[:sha512.Size]...)
+	}
+}
+
+// push hashes a block into a level.
 func (x *Hash) push(level int, block []byte) {
+	x.room(level)
+	x.h.Reset()
+	x.h.Write(block)
+	x.levels[level] = x.h.Sum(x.levels[level])
+}
+
+// room makes room for a hash in a level. One that is full goes up first, so that
+// no level ever holds more than a block.
+func (x *Hash) room(level int) {
 	if level == len(x.levels) {
 		x.grow()
 	}
@@ -63,9 +88,6 @@ func (x *Hash) push(level int, block []byte) {
 		x.push(level+1, x.levels[level])
 		x.levels[level] = x.levels[level][:0]
 	}
-	x.h.Reset()
-	x.h.Write(block)
-	x.levels[level] = x.h.Sum(x.levels[level])
 }
 
 // grow adds an empty level, in the room of one from before Reset if there is.

@@ -96,6 +96,26 @@ func pieces(p []byte, size int) func(yield func([]byte) bool) {
 	}
 }
 
+// TestLanes writes several blocks at once and one after the other: where the
+// processor hashes some of them side by side the digest is the same.
+func TestLanes(t *testing.T) {
+	p := make([]byte, 20*verity.BlockSize+100)
+	for i := range p {
+		p[i] = byte(i>>12 + i*i>>5)
+	}
+	for _, a := range []verity.Algorithm{verity.SHA256, verity.SHA512} {
+		for size := 0; size <= len(p); size += 1234 {
+			h := verity.New(a)
+			for piece := range pieces(p[:size], verity.BlockSize) {
+				h.Write(piece)
+			}
+			if got, want := verity.Sum(a, p[:size]), h.Sum(); got != want {
+				t.Errorf("%v of %d bytes at once = %v, want %v", a, size, got, want)
+			}
+		}
+	}
+}
+
 // TestReuse makes no garbage for each file but the sum.
 func TestReuse(t *testing.T) {
 	h, p := verity.New(verity.SHA512), data(600_000)
