@@ -27,7 +27,7 @@ CHECK_STORIES := ^(TestUpgradeAndRollback|TestPowerCutWhileStaged)$$
 STORIES ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint vet check vm demo install images man completions setup product clean
+.PHONY: help build test lint vet check vm demo bench install images man completions setup product clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -61,6 +61,12 @@ vm: setup product ## the other stories in virtual machines
 demo: setup product ## image, installation, upgrade and rollback in a virtual machine
 	$(GO) build -o bin/demo ./test/demo
 	$(SUDO) bin/demo
+
+# ROWS=pull,derived runs these rows only. Peers that are not installed are left out.
+bench: build ## what we do beside other tools: time and memory
+	$(GO) build -o bin/driver ./test/bench/driver
+	$(GO) build -o bin/bench ./test/bench
+	$(SUDO) bin/bench -rows "$(ROWS)"
 
 images: setup product ## the Debian base images, dracut and initramfs-tools
 	$(SUDO) images/debian/build --bootc $(BOOTC_DESTDIR) --initramfs dracut

@@ -1,0 +1,150 @@
+// Command bench measures what this project does beside other tools, in one run
+// on one machine: "make bench". It prints a table for each row; absolute
+// figures mean little, the ratios do.
+//
+// The contenders of a row take turns, so that what else goes on in the machine
+// meets all of them. What they write stays until the end: to remove it at once
+// would cost whoever comes next. Inputs are made once and kept.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+func main() {
+	b := &bench{}
+	flag.StringVar(&b.cache, "cache", ".cache/bench", "where inputs are kept and contenders write")
+	flag.StringVar(&b.bootc, "bootc", "bin/bootc", "the program")
+	flag.StringVar(&b.driver, "driver", "bin/driver", "what imports as long as the program cannot")
+	flag.IntVar(&b.turns, "turns", 5, "how often each contender runs; in rows of minutes once")
+	only := flag.String("rows", "", "the rows to run, divided by commas; empty: all")
+	flag.Parse()
+	if err := b.run(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// A bench knows where everything is.
+type bench struct {
+	cache, bootc, driver string
+	cfsctl               string // "" if it is not installed
+	turns                int
+	dirs                 int // directories given to contenders so far
+}
+
+// A row is one kind of work.
+type row struct {
+	name   string
+	what   string
+	target string
+	slow   bool // one turn is enough
+	// contenders makes the inputs that are missing. The first contender is
+	// ours.
+	contenders func(*bench) ([]contender, error)
+}
+
+// A contender does the work in one way.
+type contender struct {
+	name  string
+	needs string // a program; where it is missing there is no such contender
+	// probe is a command that fails where the contender cannot do this yet.
+	probe string
+	// Scripts for the shell, in an empty directory: setup is not measured, work
+	// is a single command, or a pipe.
+	setup, work string
+}
+
+func rows() []row {
+	return []row{dumpRow, pullRow, derivedRow, largeRow, manyRow, digestRow, fsckRow}
+}
+
+func (b *bench) run(only string) error {
+	if err := b.find(); err != nil {
+		return err
+	}
+	runs := filepath.Join(b.cache, "runs")
+	if err := os.RemoveAll(runs); err != nil {
+		return err
+	}
+	defer os.RemoveAll(runs)
+	known := map[string]bool{}
+	for _, r := range rows() {
+		known[r.name] = true
+		if only != "" && !strings.Contains(","+only+",", ","+r.name+",") {
+			continue
+		}
+		if err := b.row(r); err != nil {
+			return fmt.Errorf("row %s: %w", r.name, err)
+		}
+	}
+	for name := range strings.SplitSeq(only, ",") {
+		if name != "" && !known[name] {
+			return fmt.Errorf("there is no row %q", name)
+		}
+	}
+	return nil
+}
+
+// find makes paths absolute and looks for cfsctl: where make interop installs
+// it, then on PATH.
+func (b *bench) find() (err error) {
+	for _, p := range []*string{&b.cache, &b.bootc, &b.driver} {
+		if *p, err = filepath.Abs(*p); err != nil {
+			return err
+		}
+	}
+	b.cfsctl = filepath.Join(filepath.Dir(b.cache), "cfsctl", "bin", "cfsctl")
+	if _, err := os.Stat(b.cfsctl); err != nil {
+		b.cfsctl, _ = exec.LookPath("cfsctl")
+	}
+	return os.MkdirAll(b.cache, 0o755)
+}
+
+func (b *bench) row(r row) error {
+	fmt.Printf("\n%s: %s\nto reach: %s\n", r.name, r.what, r.target)
+	all, err := r.contenders(b)
+	if err != nil {
+		return err
+	}
+	t := newTable()
+	var able []contender
+	for _, c := range all {
+		switch {
+		case !b.installed(c):
+			t.note(c.name, "not installed")
+		case c.probe != "" && exec.Command("sh", "-c", c.probe).Run() != nil:
+			t.note(c.name, "not there yet")
+		default:
+			able = append(able, c)
+		}
+	}
+	turns := b.turns
+	if r.slow {
+		turns = 1
+	}
+	for range turns {
+		for _, c := range able {
+			m, err := b.measure(c)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			t.add(c.name, m)
+		}
+	}
+	t.print(os.Stdout, all[0].name)
+	return nil
+}
+
+func (b *bench) installed(c contender) bool {
+	if c.needs == "" {
+		return true
+	}
+	_, err := exec.LookPath(c.needs)
+	return err == nil
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A measurement is one run of a contender.
+type measurement struct {
+	wall, cpu time.Duration
+	peak      int64 // memory of the largest process, in bytes
+	// Bytes that went through read and write, and their like, of all processes.
+	read, written int64
+}
+
+// measure lets a contender do its work once.
+func (b *bench) measure(c contender) (m measurement, err error) {
+	dir := filepath.Join(b.cache, "runs", strconv.Itoa(b.dirs))
+	b.dirs++
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return m, err
+	}
+	if c.setup != "" {
+		if out, err := shell(dir, c.setup).CombinedOutput(); err != nil {
+			return m, fmt.Errorf("setting up: %w: %s", err, out)
+		}
+	}
+	unix.Sync() // what the setup wrote is not the contender's to flush
+	work := shell(dir, c.work)
+	var stderr strings.Builder
+	work.Stderr = &stderr
+	begin := time.Now()
+	if err := work.Start(); err != nil {
+		return m, err
+	}
+	// The counts of a process can be read until it is waited for.
+	for {
+		err = unix.Waitid(unix.P_PID, work.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	m.wall = time.Since(begin)
+	m.read, m.written = transferred(work.Process.Pid)
+	if e := work.Wait(); e != nil {
+		return m, fmt.Errorf("%w: %s", e, strings.TrimSpace(stderr.String()))
+	}
+	usage := work.ProcessState.SysUsage().(*syscall.Rusage)
+	m.cpu = work.ProcessState.UserTime() + work.ProcessState.SystemTime()
+	m.peak = usage.Maxrss << 10
+	return m, err
+}
+
+func shell(dir, script string) *exec.Cmd {
+	c := exec.Command("sh", "-euc", script)
+	c.Dir = dir
+	return c
+}
+
+// transferred reads proc_pid_io(5): of a process and the children it has waited
+// for.
+func transferred(pid int) (read, written int64) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if err != nil {
+		return 0, 0
+	}
+	for line := range strings.Lines(string(data)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		n, _ := strconv.ParseInt(value, 10, 64)
+		switch name {
+		case "rchar":
+			read = n
+		case "wchar":
+			written = n
+		}
+	}
+	return read, written
+}
