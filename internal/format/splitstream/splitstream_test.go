@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -135,6 +136,37 @@ func chunks(t *testing.T, s *splitstream.Reader) string {
 			t.Fatal(err)
 		}
 		all = append(all, fmt.Sprint(n))
+	}
+}
+
+// TestMany writes more objects than the first table has room for, each twice,
+// and inline bytes that fill several pages when compressed.
+func TestMany(t *testing.T) {
+	const n = 2000
+	var inline [300]byte
+	noise := rand.NewChaCha8([32]byte{})
+	var pieces []piece
+	for i := range 2 * n {
+		noise.Read(inline[:])
+		pieces = append(pieces, piece{string(inline[:]), fmt.Sprint("object ", i%n)})
+	}
+	objects := store{}
+	stream, file := write(t, verity.SHA512, objects, nil, pieces...)
+	s, err := open(stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Objects) != n {
+		t.Errorf("%d references, want %d", len(s.Objects), n)
+	}
+	for i, d := range s.Objects {
+		if want := fmt.Sprint("object ", i); objects[d] != want {
+			t.Fatalf("reference %d is %q, want %q", i, objects[d], want)
+		}
+	}
+	var got bytes.Buffer
+	if err := s.Cat(&got, objects.open); err != nil || got.String() != file {
+		t.Errorf("Cat gives %d bytes, %v; want %d", got.Len(), err, len(file))
 	}
 }
 

@@ -20,12 +20,11 @@ type Writer struct {
 	content   ContentType
 	size      uint64
 
-	objects []verity.Digest
-	index   map[verity.Digest]int64
+	objects digestSet
 	named   map[string]verity.Digest
 
 	inline     []byte // adjacent inline bytes are one chunk
-	compressed bytes.Buffer
+	compressed pages
 	z          *zstd.Encoder
 }
 
@@ -35,7 +34,7 @@ const maxInline = 1 << 20
 // NewWriter returns a Writer for a stream whose objects have digests of the
 // algorithm.
 func NewWriter(a verity.Algorithm, content ContentType) (*Writer, error) {
-	w := &Writer{algorithm: a, content: content, index: map[verity.Digest]int64{}, named: map[string]verity.Digest{}}
+	w := &Writer{algorithm: a, content: content, objects: newDigestSet(), named: map[string]verity.Digest{}}
 	var err error
 	w.z, err = newEncoder(&w.compressed)
 	return w, err
@@ -62,17 +61,11 @@ func (w *Writer) External(d verity.Digest, size int64) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
-	i, ok := w.index[d]
-	if !ok {
-		if d.Algorithm() != w.algorithm {
-			return fmt.Errorf("splitstream: object with a %v digest in a %v stream", d.Algorithm(), w.algorithm)
-		}
-		i = int64(len(w.objects))
-		w.index[d] = i
-		w.objects = append(w.objects, d)
+	if d.Algorithm() != w.algorithm {
+		return fmt.Errorf("splitstream: object with a %v digest in a %v stream", d.Algorithm(), w.algorithm)
 	}
 	w.size += uint64(size)
-	return w.number(i)
+	return w.number(int64(w.objects.add(d)))
 }
 
 // Name refers to another stream by a name. Finish refuses a name with a NUL and
@@ -110,7 +103,7 @@ func (w *Writer) Finish(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parts := [][]byte{digests(streams), digests(w.objects), w.compressed.Bytes(), names}
+	parts := []part{digests(streams), digests(w.objects.all), w.compressed, pages{names}}
 	// On disk the named references come before the stream.
 	var head [headerSize + infoSize]byte
 	le := binary.LittleEndian
@@ -120,15 +113,19 @@ func (w *Writer) Finish(out io.Writer) error {
 	le.PutUint64(head[24:], headerSize+infoSize)
 	info := head[headerSize:]
 	pos := uint64(len(head))
-	for _, i := range []int{0, 1, 3, 2} {
+	order := []int{0, 1, 3, 2}
+	for _, i := range order {
 		le.PutUint64(info[16*i:], pos)
-		pos += uint64(len(parts[i]))
+		pos += parts[i].size()
 		le.PutUint64(info[16*i+8:], pos)
 	}
 	le.PutUint64(info[64:], uint64(w.content))
 	le.PutUint64(info[72:], w.size)
-	for _, p := range [][]byte{head[:], parts[0], parts[1], parts[3], parts[2]} {
-		if _, err := out.Write(p); err != nil {
+	if _, err := out.Write(head[:]); err != nil {
+		return err
+	}
+	for _, i := range order {
+		if err := parts[i].write(out); err != nil {
 			return err
 		}
 	}
@@ -166,10 +163,26 @@ func (w *Writer) names() ([]verity.Digest, []byte, error) {
 	return streams, z.EncodeAll(text.Bytes(), nil), nil
 }
 
-func digests(all []verity.Digest) []byte {
-	var b []byte
-	for _, d := range all {
-		b = append(b, d.Bytes()...)
+// A part of a splitstream.
+type part interface {
+	size() uint64
+	write(out io.Writer) error
+}
+
+type digests []verity.Digest
+
+func (all digests) size() uint64 {
+	if len(all) == 0 {
+		return 0
 	}
-	return b
+	return uint64(len(all)) * uint64(all[0].Algorithm().Size())
+}
+
+func (all digests) write(out io.Writer) error {
+	for _, d := range all {
+		if _, err := out.Write(d.Bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
