@@ -107,7 +107,6 @@ func setLabels(labels []label) {
 			setLabel(l.node, l.label)
 		case have != l.label:
 			c := *l.node
-			c.SetPrimary("")
 			c.Xattrs = slices.Clone(c.Xattrs)
 			setLabel(&c, l.label)
 			l.dir.SetChild(l.name, &c)
