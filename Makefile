@@ -26,8 +26,11 @@ CHECK_STORIES := ^(TestUpgradeAndRollback|TestPowerCutWhileStaged)$$
 # Of the others, which "make vm" runs: all.
 STORIES ?= .
 
+# How long make fuzz tries each target.
+FUZZTIME ?= 60s
+
 .DEFAULT_GOAL := help
-.PHONY: help build test lint vet check vm demo bench install images man completions setup product clean
+.PHONY: help build test fuzz bench lint vet check vm demo install images man completions setup product clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,6 +40,9 @@ build: ## bin/bootc and bin/bootc-initramfs, static
 
 test: ## unit and golden tests; more of them run as root
 	$(GO) test ./...
+
+fuzz: ## each parser with hostile bytes, FUZZTIME long (60s)
+	hack/fuzz $(FUZZTIME)
 
 vet: ## go vet
 	$(GO) vet ./...
