@@ -112,15 +112,15 @@ func FuzzComposefs(f *testing.F) {
 	f.Add("rw composefs="+idA, true)
 	f.Add("composefs=?"+idA+` "composefs.digest=v1-sha512-12:`+idA, false)
 	f.Add(`a="x composefs=`+idA, false)
-	f.Fuzz(func(t *testing.T, line string, _ bool) {
+	f.Fuzz(func(t *testing.T, line string, insecure bool) {
 		img, err := cmdline.Composefs(line)
 		if err == nil && len(img.ID) != 128 {
 			t.Fatalf("Composefs(%q) = %v", line, img)
 		}
-		set := cmdline.SetComposefs(line, idB, false)
-		got, err2 := cmdline.Composefs(set)
-		if err2 != nil || string(got.ID) != idB || got.Insecure != (err == nil && img.Insecure) {
-			t.Fatalf("SetComposefs(%q) = %q, which names %v, %v", line, set, got, err2)
+		set := cmdline.SetComposefs(line, idB, insecure)
+		got, err := cmdline.Composefs(set)
+		if err != nil || string(got.ID) != idB || got.Insecure != insecure {
+			t.Fatalf("SetComposefs(%q) = %q, which names %v, %v", line, set, got, err)
 		}
 	})
 }
