@@ -101,7 +101,7 @@ func (b *bench) find() (err error) {
 	}
 	b.cfsctl = filepath.Join(filepath.Dir(b.cache), "cfsctl", "bin", "cfsctl")
 	if _, err := os.Stat(b.cfsctl); err != nil {
-		b.cfsctl, _ = exec.LookPath("cfsctl")
+		b.cfsctl = "cfsctl"
 	}
 	return os.MkdirAll(b.cache, 0o755)
 }
