@@ -21,6 +21,7 @@ func main() {
 	if reexec.Init() { // containers-storage runs itself for some layers
 		return
 	}
+	cli.BoundGarbage()
 	logrus.SetLevel(logrus.ErrorLevel) // go.podman.io logs what our errors and notices say
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	app := &cli.App{Version: version, Stdout: os.Stdout, Stderr: os.Stderr}

@@ -13,12 +13,14 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/content/registry"
+	"github.com/bootc-go/bootc/internal/front/cli"
 )
 
 func main() {
 	if reexec.Init() {
 		return
 	}
+	cli.BoundGarbage()
 	if err := run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "driver:", err)
 		os.Exit(1)
