@@ -243,3 +243,18 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestBareLinks writes hard links as composefs-rs does, and reads them.
+func TestBareLinks(t *testing.T) {
+	const text = "/ 0 40755 2 0 0 0 0.0 - - -\n" +
+		"/a\\x20b 1 100644 2 5 6 0 7.8 - x - user.k=v\n" +
+		"/c 0 @120000 - - - - 0.0 /a\\x20b - -\n"
+	tr, err := dumpfile.Parse(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	if err := (dumpfile.Options{BareLinks: true}).Write(&got, tr); err != nil || got.String() != text {
+		t.Errorf("Write gives %v,\n%swant\n%s", err, got.String(), text)
+	}
+}

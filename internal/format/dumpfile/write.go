@@ -24,6 +24,9 @@ type Options struct {
 	// Xattrs returns the attributes of a node in the order in which they are
 	// told; nil: by name.
 	Xattrs func(n *tree.Node) []tree.Xattr
+	// BareLinks makes the lines of hard links say nothing but that, as
+	// composefs-rs writes them.
+	BareLinks bool
 }
 
 // Write writes the dump of a tree.
@@ -124,6 +127,11 @@ func (o Options) appendLine(b []byte, at string, n *tree.Node, target string) ([
 		return b, fmt.Errorf("mode %o has no file type", n.Mode)
 	}
 	b = appendEscaped(b, at, false)
+	if target != "" && o.BareLinks {
+		b = append(b, " 0 @120000 - - - - 0.0 "...)
+		b = appendEscaped(b, target, false)
+		return append(b, " - -\n"...), nil
+	}
 	b = append(b, ' ')
 	b = strconv.AppendUint(b, size, 10)
 	b = append(b, ' ')

@@ -14,7 +14,6 @@ import (
 
 	"github.com/bootc-go/bootc/internal/action/cfs"
 	"github.com/bootc-go/bootc/internal/content/images"
-	"github.com/bootc-go/bootc/internal/format/dumpfile"
 	"github.com/bootc-go/bootc/internal/format/tree"
 	"github.com/bootc-go/bootc/internal/format/verity"
 )
@@ -280,7 +279,7 @@ func (a *App) cfsDumpfileCommand(f *cfsFlags) *cobra.Command {
 			}
 			t, err := cfs.ReadDir(cmd.Context(), o, cfs.Hash(algorithm))
 			if err == nil {
-				err = dumpfile.Write(a.Stdout, t)
+				err = upstreamDump.Write(a.Stdout, t)
 			}
 			if err != nil {
 				return fmt.Errorf("cannot write the dump: %w", err)

@@ -13,7 +13,6 @@ import (
 	"github.com/bootc-go/bootc/internal/action/cfs"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/content/registry"
-	"github.com/bootc-go/bootc/internal/format/dumpfile"
 	"github.com/bootc-go/bootc/internal/format/verity"
 )
 
@@ -255,7 +254,7 @@ func (a *App) ociDumpCommand(f *cfsFlags) *cobra.Command {
 			}
 			t, err := r.Tree(d, v)
 			if err == nil {
-				err = dumpfile.Write(a.Stdout, t)
+				err = upstreamDump.Write(a.Stdout, t)
 			}
 			if err != nil {
 				return fmt.Errorf("cannot dump the image: %w", err)

@@ -46,6 +46,9 @@ func writeTable(w io.Writer, rows [][]string) {
 	}
 }
 
+// upstreamDump is the form in which upstream's tool writes dumps.
+var upstreamDump = dumpfile.Options{BareLinks: true}
+
 // dumpBelow writes the lines of a dump that are those of a path, which the tree
 // has, and of what is below it.
 func dumpBelow(w io.Writer, t *tree.Tree, name string) error {
@@ -54,7 +57,7 @@ func dumpBelow(w io.Writer, t *tree.Tree, name string) error {
 		above = strings.Count(name, "/")
 	}
 	var text bytes.Buffer
-	if err := dumpfile.Write(&text, &tree.Tree{Root: chain(t.Root, strings.Split(name, "/")[1:])}); err != nil {
+	if err := upstreamDump.Write(&text, &tree.Tree{Root: chain(t.Root, strings.Split(name, "/")[1:])}); err != nil {
 		return err
 	}
 	r := bufio.NewReader(&text)

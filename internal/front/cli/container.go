@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bootc-go/bootc/internal/action/computedigest"
-	"github.com/bootc-go/bootc/internal/format/dumpfile"
 	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
@@ -82,10 +80,5 @@ func writeDump(name string, r *computedigest.Result) error {
 	if err != nil {
 		return err
 	}
-	b := bufio.NewWriter(f)
-	err = dumpfile.Write(b, r.Tree)
-	if err == nil {
-		err = b.Flush()
-	}
-	return errors.Join(err, f.Close())
+	return errors.Join(upstreamDump.Write(f, r.Tree), f.Close())
 }

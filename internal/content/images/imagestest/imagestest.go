@@ -200,8 +200,12 @@ func New(o Options, layers ...Layer) *Image {
 		}
 		blob := l.Compress(raw)
 		d := Digest(blob)
+		mediaType := layerType
+		if !o.Docker && (l.Compression == Gzip || l.Compression == Zstd) {
+			mediaType += "+" + string(l.Compression)
+		}
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, digest.Digest(diffID))
-		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: layerType, Digest: digest.Digest(d), Size: int64(len(blob))})
+		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: mediaType, Digest: digest.Digest(d), Size: int64(len(blob))})
 		b := images.Blob{Digest: d, Size: int64(len(blob))}
 		if o.NoDigest {
 			b.Digest = ""
