@@ -18,6 +18,9 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Where go puts the tools of this project; they are not in go.mod.
 TOOLS := $(CURDIR)/.cache/bin
 GOLANGCI_LINT := v2.15.0
+# Upstream's repository tool, which "make interop" compares with.
+CFSCTL_VERSION := 0.9.4
+CFSCTL := $(CURDIR)/.cache/cfsctl/$(CFSCTL_VERSION)
 
 # One virtual machine from installation to rollback, and one power cut: what
 # "make check" runs. "make vm" runs all others.
@@ -30,7 +33,7 @@ STORIES ?= .
 FUZZTIME ?= 60s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test fuzz bench lint vet check vm demo install images man completions setup product clean
+.PHONY: help build test fuzz bench lint vet check interop vm demo install images man completions setup product clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -60,6 +63,10 @@ $(TOOLS)/golangci-lint-$(GOLANGCI_LINT):
 check: setup product vet lint ## all but the long stories: vet, lint, tests as root, one machine, one power cut
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./...
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 45m -run '$(CHECK_STORIES)'
+
+interop: ## work on the same repositories with upstream's cfsctl
+	@hack/interop-setup $(CFSCTL_VERSION) $(CFSCTL) || [ $$? = 75 ]
+	@[ ! -x $(CFSCTL)/bin/cfsctl ] || $(GO) test ./test/interop -count=1 -v -cfsctl $(CFSCTL)/bin/cfsctl
 
 vm: setup product ## the other stories in virtual machines
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 60m -run '$(STORIES)' -skip '$(CHECK_STORIES)'
