@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/bootc-go/bootc/internal/content/objects"
 	"github.com/bootc-go/bootc/internal/format/splitstream"
@@ -71,6 +74,8 @@ type fsck struct {
 	kept    map[verity.Digest]bool   // the streams that a tag keeps
 	refs    map[verity.Digest]bool   // what something refers to
 	layers  []layerCheck
+	objects []verity.Digest // all of them, sorted
+	present map[verity.Digest]bool
 	lost    map[string]bool // links that should be there
 
 	mu     sync.Mutex
@@ -84,12 +89,15 @@ type fsck struct {
 func (r *Repository) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	c := &fsck{
 		r: r, o: o, audit: r.objects.Audit(), kept: map[verity.Digest]bool{},
-		refs: map[verity.Digest]bool{}, lost: map[string]bool{},
+		refs: map[verity.Digest]bool{}, lost: map[string]bool{}, present: map[verity.Digest]bool{},
 		report: &Report{HasMeta: r.HasMeta()},
 	}
 	defer c.audit.Wait()
 	if !c.report.HasMeta {
 		c.problem("metadata-missing", metaFile, "")
+	}
+	if err := c.listObjects(); err != nil {
+		return nil, err
 	}
 	var err error
 	if c.streams, err = c.entries(streamsDir, &c.report.Streams, &c.report.BadStreams); err != nil {
@@ -98,7 +106,7 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (*Report, error)
 	if c.images, err = c.entries(imagesDir, &c.report.Images, &c.report.BadImages); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{c.checkRefs, c.checkStreams, c.checkImages, c.checkLayers, c.checkObjects, c.checkOrphans} {
+	for _, step := range []func(context.Context) error{c.checkRefs, c.checkStreams, c.checkContents, c.checkOrphans} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -153,7 +161,8 @@ func (c *fsck) entries(dir string, n, bad *int) (map[string]verity.Digest, error
 	return all, nil
 }
 
-func (c *fsck) exists(d verity.Digest) bool { return c.r.objects.Exists(d) }
+// exists asks the disk only for what was not there at the beginning.
+func (c *fsck) exists(d verity.Digest) bool { return c.present[d] || c.r.objects.Exists(d) }
 
 // checkRefs follows the links that keep something, and finds the streams that
 // they keep.
@@ -208,24 +217,42 @@ func (c *fsck) keep(d verity.Digest) {
 	}
 }
 
-// checkObjects reads and compares all objects that were not read already.
-func (c *fsck) checkObjects(ctx context.Context) error {
-	read := 0
-	if !c.o.MetadataOnly {
-		read = 1
-	}
-	err := c.r.objects.Walk(func(verity.Digest) error { c.report.Objects += read; return nil }, func(name string) error {
-		if strings.Contains(name, "/") {
-			c.report.Objects += read
-			c.report.BadObjects += read
+// listObjects finds the objects, and what else is in their directories.
+func (c *fsck) listObjects() error {
+	return c.r.objects.Walk(func(d verity.Digest) error {
+		c.objects = append(c.objects, d)
+		c.present[d] = true
+		return nil
+	}, func(name string) error {
+		if strings.Contains(name, "/") && !c.o.MetadataOnly {
+			c.report.Objects++
+			c.report.BadObjects++
 		}
 		c.problem("object-invalid-name", objectsDir+"/"+name, "not an object of this repository")
 		return nil
 	})
-	if err != nil || c.o.MetadataOnly {
-		return err
+}
+
+// checkContents reads layers and objects, and meanwhile EROFS images.
+func (c *fsck) checkContents(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.checkImages(ctx) })
+	g.Go(func() error {
+		if err := c.checkLayers(ctx); err != nil {
+			return err
+		}
+		return c.checkObjects(ctx)
+	})
+	return g.Wait()
+}
+
+// checkObjects reads and compares all objects that were not read already.
+func (c *fsck) checkObjects(ctx context.Context) error {
+	if c.o.MetadataOnly {
+		return nil
 	}
-	if err := c.audit.All(ctx); err != nil {
+	c.report.Objects += len(c.objects)
+	if err := c.audit.All(ctx, c.objects); err != nil {
 		return err
 	}
 	for d, f := range c.audit.Findings() {
@@ -248,42 +275,40 @@ func (c *fsck) checkObjects(ctx context.Context) error {
 // tell that the directory of their links has gone.
 func (c *fsck) checkOrphans(context.Context) error {
 	lost := map[string]bool{}
-	err := c.r.objects.Walk(func(d verity.Digest) error {
+	for _, d := range c.objects {
 		if c.refs[d] {
-			return nil
+			continue
 		}
-		size, err := c.r.objects.Size(d)
-		if err != nil && !errors.Is(err, objects.ErrNotFound) {
-			return err
+		f, err := c.r.objRoot.Open(d.ObjectPath())
+		if err != nil {
+			continue // the audit tells
 		}
+		size, dir := belongs(f)
+		f.Close()
 		c.report.Orphans = append(c.report.Orphans, d)
 		c.report.OrphanBytes += size
-		if dir := c.belongs(d, size); dir != "" {
-			lost[dir] = true
-		}
-		return nil
-	}, nil)
+		lost[dir] = true
+	}
 	for _, dir := range []string{streamsDir, imagesDir} {
-		if _, e := c.r.root.Stat(dir); errors.Is(e, fs.ErrNotExist) && (lost[dir] || dir == imagesDir && len(c.lost) > 0) {
+		if _, err := c.r.root.Stat(dir); errors.Is(err, fs.ErrNotExist) && (lost[dir] || dir == imagesDir && len(c.lost) > 0) {
 			c.problem("directory-missing", dir, "")
 		}
 	}
-	return err
+	return nil
 }
 
-// belongs tells in which directory an object that nothing refers to may have
-// had a link.
-func (c *fsck) belongs(d verity.Digest, size int64) string {
-	f, err := c.r.objRoot.Open(d.ObjectPath())
+// belongs returns the size of an object that nothing refers to, and tells in
+// which directory it may have had a link, "" in none.
+func belongs(f *os.File) (size int64, dir string) {
+	st, err := f.Stat()
 	if err != nil {
-		return ""
+		return 0, ""
 	}
-	defer f.Close()
-	if _, err := splitstream.Open(f, size); err == nil {
-		return streamsDir
+	if _, err := splitstream.Open(f, st.Size()); err == nil {
+		return st.Size(), streamsDir
 	}
 	if _, err := formatOf(f); err == nil {
-		return imagesDir
+		return st.Size(), imagesDir
 	}
-	return ""
+	return st.Size(), ""
 }

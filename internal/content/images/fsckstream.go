@@ -198,7 +198,7 @@ func (c *fsck) checkLayer(ctx context.Context, l *layerCheck) {
 	defer s.Close()
 	l.objects = s.Objects
 	h := newHash(want)
-	l.err = s.Cat(&cancelWriter{ctx, h}, c.audit.Open)
+	l.err = s.Cat(&cancelWriter{ctx: ctx, w: h}, c.audit.Open)
 	if l.err == nil {
 		l.err = compare(want, h)
 	}
@@ -206,8 +206,9 @@ func (c *fsck) checkLayer(ctx context.Context, l *layerCheck) {
 
 // cancelWriter ends when its context does.
 type cancelWriter struct {
-	ctx context.Context
-	w   io.Writer
+	ctx    context.Context
+	w      io.Writer
+	buffer []byte
 }
 
 func (c *cancelWriter) Write(p []byte) (int, error) {
@@ -215,6 +216,26 @@ func (c *cancelWriter) Write(p []byte) (int, error) {
 		return 0, context.Cause(c.ctx)
 	}
 	return c.w.Write(p)
+}
+
+// ReadFrom makes io.Copy use one buffer for all objects of a layer.
+func (c *cancelWriter) ReadFrom(r io.Reader) (total int64, err error) {
+	if c.buffer == nil {
+		c.buffer = make([]byte, 256<<10)
+	}
+	for {
+		n, err := r.Read(c.buffer)
+		total += int64(n)
+		if _, e := c.Write(c.buffer[:n]); e != nil {
+			return total, e
+		}
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
 }
 
 // judgeLayers tells of layers that are not what they are named by, unless an

@@ -3,6 +3,7 @@ package objects
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -80,12 +81,11 @@ func (a *Audit) report(d verity.Digest, f Fault, detail string) {
 // hashed elsewhere; Close reads what is left. A content that is wrong is found,
 // and given all the same. The error is [ErrNotFound] where there is no object.
 func (a *Audit) Open(d verity.Digest) (io.ReadCloser, error) {
-	if _, err := a.s.size(d); err != nil { // a regular file: opening it does not wait
-		return nil, err
-	}
-	f, err := a.s.root.Open(d.ObjectPath())
+	f, err := a.s.openFast(d)
 	if err != nil {
-		a.report(d, Unreadable, err.Error())
+		if !errors.Is(err, ErrNotFound) {
+			a.report(d, Unreadable, err.Error())
+		}
 		return nil, err
 	}
 	first := a.claim(d)
@@ -103,6 +103,9 @@ func (a *Audit) Open(d verity.Digest) (io.ReadCloser, error) {
 // kernel reports whether reading the file is all that it takes: the kernel
 // verifies it, or it is known already that something is wrong.
 func (a *Audit) kernel(f *os.File, d verity.Digest) bool {
+	if a.s.noVerity.Load() {
+		return false
+	}
 	got, err := fsverity.Measure(f)
 	switch {
 	case err == nil && got == d:
@@ -114,8 +117,33 @@ func (a *Audit) kernel(f *os.File, d verity.Digest) bool {
 		return true
 	case !a.s.insecure:
 		a.report(d, NoVerity, err.Error())
+	case errors.Is(err, fsverity.ErrNotSupported):
+		a.s.noVerity.Store(true) // nor is it for any other object
 	}
 	return false
+}
+
+// openFast opens an object in one system call. What is not a regular file does
+// not make it wait.
+func (s *Store) openFast(d verity.Digest) (*os.File, error) {
+	how := unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	}
+	for {
+		fd, err := unix.Openat2(int(s.dir.Fd()), d.ObjectPath(), &how)
+		switch {
+		case errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN):
+			continue
+		case errors.Is(err, unix.ENOENT):
+			return nil, fmt.Errorf("%w: %v", ErrNotFound, d)
+		case errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM): // an old kernel, or a sandbox
+			return s.root.Open(d.ObjectPath())
+		case err != nil:
+			return nil, fmt.Errorf("object %v: %w", d, err)
+		}
+		return os.NewFile(uintptr(fd), d.ObjectPath()), nil
+	}
 }
 
 // compare hashes what comes and compares it.
@@ -198,12 +226,12 @@ func (r *audited) Close() error {
 	return r.File.Close()
 }
 
-// All checks all objects that were not opened, and waits.
-func (a *Audit) All(ctx context.Context) error {
+// All checks all objects of a list that were not opened, and waits.
+func (a *Audit) All(ctx context.Context, objects []verity.Digest) error {
 	defer a.wg.Wait()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))
-	err := a.s.Walk(func(d verity.Digest) error {
+	for _, d := range objects {
 		if a.claim(d) {
 			g.Go(func() error {
 				if ctx.Err() == nil {
@@ -212,14 +240,13 @@ func (a *Audit) All(ctx context.Context) error {
 				return ctx.Err()
 			})
 		}
-		return ctx.Err()
-	}, nil)
-	return errors.Join(g.Wait(), err)
+	}
+	return g.Wait()
 }
 
 // check reads and compares one object.
 func (a *Audit) check(d verity.Digest) {
-	f, err := a.s.root.Open(d.ObjectPath())
+	f, err := a.s.openFast(d)
 	if err != nil {
 		a.report(d, Unreadable, err.Error())
 		return

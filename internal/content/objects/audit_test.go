@@ -31,7 +31,7 @@ func TestAudit(t *testing.T) {
 			t.Helper()
 			audit := s.Audit()
 			read(audit)
-			if err := audit.All(t.Context()); err != nil {
+			if err := audit.All(t.Context(), all); err != nil {
 				t.Fatal(err)
 			}
 			return audit.Findings()
@@ -100,7 +100,7 @@ func TestAuditSecure(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := s.Audit()
-	if err := a.All(t.Context()); err != nil {
+	if err := a.All(t.Context(), []verity.Digest{d}); err != nil {
 		t.Fatal(err)
 	}
 	if found := a.Findings(); found[d].Fault != objects.NoVerity {
