@@ -66,7 +66,7 @@ check: setup product vet lint ## all but the long stories: vet, lint, tests as r
 
 interop: ## work on the same repositories with upstream's cfsctl
 	@hack/interop-setup $(CFSCTL_VERSION) $(CFSCTL) || [ $$? = 75 ]
-	@[ ! -x $(CFSCTL)/bin/cfsctl ] || $(GO) test ./test/interop -count=1 -v -cfsctl $(CFSCTL)/bin/cfsctl
+	@[ ! -x $(CFSCTL)/bin/cfsctl ] || $(GO) test ./test/interop -count=1 -timeout 30m -cfsctl $(CFSCTL)/bin/cfsctl
 
 vm: setup product ## the other stories in virtual machines
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 60m -run '$(STORIES)' -skip '$(CHECK_STORIES)'

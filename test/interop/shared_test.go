@@ -70,7 +70,7 @@ func TestShared(t *testing.T) {
 func (r repository) collect(ours, theirs tool, first bool) {
 	r.Helper()
 	same(r.T, "gc --dry-run", r.must(ours, "gc", "-n"), r.must(theirs, "gc", "-n"))
-	other := filepath.Join(r.TempDir(), "copy")
+	other := filepath.Join(quickDir(r.T), "copy")
 	out, err := exec.Command("cp", "-a", r.path, other).CombinedOutput()
 	if err != nil {
 		r.Fatalf("cp: %v: %s", err, out)
