@@ -80,12 +80,11 @@ func (r *Repository) publish(i *Image, composed map[string]verity.Digest) error 
 	return r.flush()
 }
 
-// writeBootImage writes the image of the tree after the boot transform. The
-// transform works on a copy of what it changes, except that it counts links.
+// writeBootImage writes the image of the tree that boots.
 func (r *Repository) writeBootImage(t *tree.Tree, f Format, o layer.Options) (verity.Digest, error) {
 	defer t.CountLinks()
-	bootable := bootTree(t)
-	if err := o.Boot(bootable, r.ReadFile); err != nil {
+	bootable, err := r.BootTree(t, o)
+	if err != nil {
 		return verity.Digest{}, err
 	}
 	d, err := r.writeImage(bootable, f)
@@ -93,6 +92,14 @@ func (r *Repository) writeBootImage(t *tree.Tree, f Format, o layer.Options) (ve
 		err = fmt.Errorf("writing the boot image: %w", err)
 	}
 	return d, err
+}
+
+// BootTree makes the tree that boots from a tree that has had the plain
+// transform, which is not changed but in what it says of links:
+// [tree.Tree.CountLinks] puts that right when the other one is done with.
+func (r *Repository) BootTree(t *tree.Tree, o layer.Options) (*tree.Tree, error) {
+	bootable := bootTree(t)
+	return bootable, o.Boot(bootable, r.ReadFile)
 }
 
 // bootTree copies what the boot transform changes: everything if there may be

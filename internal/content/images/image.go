@@ -112,8 +112,8 @@ func (r *Repository) FindByID(id bootc.ID) (*Info, error) {
 		if err != nil {
 			continue // another image's trouble
 		}
-		for _, f := range []Format{V1, V2} {
-			if i.named[f.imageName(true)].String() == string(id) {
+		for _, c := range i.Composed() {
+			if c.Bootable && c.Digest.String() == string(id) {
 				info := i.info(nil)
 				info.ID = id
 				return info, nil

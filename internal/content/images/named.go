@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/bootc-go/bootc/internal/format/erofs"
-	"github.com/bootc-go/bootc/internal/format/layer"
 	"github.com/bootc-go/bootc/internal/format/tree"
 	"github.com/bootc-go/bootc/internal/format/verity"
 	"github.com/bootc-go/bootc/internal/linux/dir"
@@ -162,11 +161,4 @@ func Digest(t *tree.Tree, a verity.Algorithm, f Format) (verity.Digest, error) {
 	h := verity.New(a)
 	err = erofs.Write(h, t, o)
 	return h.Sum(), err
-}
-
-// BootTree makes the tree that boots from a tree that has had the plain
-// transform, which is not changed, except that links are counted anew.
-func (r *Repository) BootTree(t *tree.Tree, o layer.Options) (*tree.Tree, error) {
-	bootable := bootTree(t)
-	return bootable, o.Boot(bootable, r.ReadFile)
 }

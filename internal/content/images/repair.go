@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/bootc-go/bootc"
-	"github.com/bootc-go/bootc/internal/format/layer"
+	"github.com/bootc-go/bootc/internal/format/tree"
 	"github.com/bootc-go/bootc/internal/format/verity"
 )
 
@@ -82,14 +82,9 @@ func (r *Repository) Repair(ctx context.Context, src Source, p bootc.Progress, i
 		_, err := r.Compose(ctx, i)
 		return err
 	}
-	composed := map[string]verity.Digest{}
-	for _, v := range variants() {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		if err := r.recompose(i, v, wanted, composed); err != nil {
-			return err
-		}
+	composed, err := r.recompose(ctx, i, wanted)
+	if err != nil {
+		return err
 	}
 	if err := r.publish(i, composed); err != nil {
 		return err
@@ -100,58 +95,53 @@ func (r *Repository) Repair(ctx context.Context, src Source, p bootc.Progress, i
 	return nil
 }
 
-// A variant is a way of making an EROFS image from an image.
-type variant struct {
-	f        Format
-	bootable bool
-	o        layer.Options
-}
-
-func variants() []variant {
-	var all []variant
-	for _, o := range []layer.Options{{}, {KeepNanoseconds: true}, {KeepUserXattrs: true}, {KeepUserXattrs: true, KeepNanoseconds: true}} {
-		for _, f := range []Format{V1, V2, V0} {
-			for _, bootable := range []bool{false, true} {
-				all = append(all, variant{f, bootable, o})
+// recompose writes those of the wanted EROFS images that the image becomes in
+// one of the ways, takes them from the list, and returns them by the names that
+// the config has for them.
+func (r *Repository) recompose(ctx context.Context, i *Image, wanted map[verity.Digest]bool) (map[string]verity.Digest, error) {
+	composed := map[string]verity.Digest{}
+	t := i.Tree
+	for _, w := range r.ways() {
+		if w.KeepUserXattrs && t == i.Tree {
+			var err error
+			if t, err = r.readTree(i, w.Options); err != nil {
+				return nil, err
+			}
+		}
+		for _, bootable := range []bool{false, true} {
+			if err := ctx.Err(); err != nil {
+				return nil, context.Cause(ctx)
+			}
+			if len(wanted) == 0 || w.KeepNanoseconds && !bootable {
+				continue
+			}
+			d, err := r.writeWanted(t, w, bootable, wanted)
+			if err != nil {
+				return nil, err
+			}
+			if !d.IsZero() {
+				delete(wanted, d)
+				composed[w.imageName(bootable)] = d
 			}
 		}
 	}
-	return all
+	return composed, nil
 }
 
-// recompose writes an image if it is wanted, and takes it from the list.
-func (r *Repository) recompose(i *Image, v variant, wanted map[verity.Digest]bool, composed map[string]verity.Digest) error {
-	if len(wanted) == 0 || v.o.KeepNanoseconds && !v.bootable {
-		return nil
-	}
-	t := i.Tree
-	if v.o.KeepUserXattrs {
-		other, err := r.ImageWith(i.Manifest, v.o)
-		if err != nil {
-			return err
-		}
-		t = other.Tree
-	}
-	if v.bootable {
-		boot, err := r.BootTree(t, v.o)
+// writeWanted writes the image that a plain tree becomes in a way, if it is
+// wanted; else its digest is zero.
+func (r *Repository) writeWanted(t *tree.Tree, w way, bootable bool, wanted map[verity.Digest]bool) (verity.Digest, error) {
+	if bootable {
 		defer t.CountLinks()
+		boot, err := r.BootTree(t, w.Options)
 		if err != nil {
-			return nil // nobody has made such an image from it
+			return verity.Digest{}, nil // nobody has made such an image from it
 		}
 		t = boot
 	}
-	d, err := Digest(t, r.meta.algorithm, v.f)
+	d, err := Digest(t, r.meta.algorithm, w.format)
 	if err != nil || !wanted[d] {
-		return err
+		return verity.Digest{}, err
 	}
-	if _, err := r.writeImage(t, v.f); err != nil {
-		return err
-	}
-	delete(wanted, d)
-	name := v.f.imageName(v.bootable)
-	if v.o.KeepUserXattrs {
-		name += keepsUserXattrs
-	}
-	composed[name] = d
-	return nil
+	return r.writeImage(t, w.format)
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/bootc-go/bootc"
-	"github.com/bootc-go/bootc/internal/format/erofs"
 	"github.com/bootc-go/bootc/internal/format/layer"
 	"github.com/bootc-go/bootc/internal/format/tree"
 	"github.com/bootc-go/bootc/internal/format/verity"
@@ -20,6 +19,15 @@ import (
 type way struct {
 	layer.Options
 	format Format
+}
+
+// imageName is what a config calls the image that was made in this way.
+func (w way) imageName(bootable bool) string {
+	name := w.format.imageName(bootable)
+	if w.KeepUserXattrs {
+		name += keepsUserXattrs
+	}
+	return name
 }
 
 // ways lists the ways, that of today first, those that need another tree last.
@@ -70,7 +78,7 @@ func (r *Repository) ComposeAs(ctx context.Context, i *Image, id bootc.ID) (boot
 	if err != nil {
 		return "", err
 	}
-	return id, r.publish(i, map[string]verity.Digest{w.format.imageName(false): plain, w.format.imageName(true): boot})
+	return id, r.publish(i, map[string]verity.Digest{w.format.imageName(false): plain, w.imageName(true): boot})
 }
 
 // Makes reports whether the deployment's image can have been made from the
@@ -118,19 +126,12 @@ func (r *Repository) findWay(ctx context.Context, i *Image, id bootc.ID) (way, *
 // hashBootImage returns the ID that the image of a plain tree gets.
 func (r *Repository) hashBootImage(t *tree.Tree, w way) (bootc.ID, error) {
 	defer t.CountLinks()
-	bootable := bootTree(t)
-	if err := w.Boot(bootable, r.ReadFile); err != nil {
-		return "", err
-	}
-	o, err := w.format.options()
+	bootable, err := r.BootTree(t, w.Options)
 	if err != nil {
 		return "", err
 	}
-	h := verity.New(r.meta.algorithm)
-	if err := erofs.Write(h, bootable, o); err != nil {
-		return "", err
-	}
-	return bootc.ID(h.Sum().String()), nil
+	d, err := Digest(bootable, r.meta.algorithm, w.format)
+	return bootc.ID(d.String()), err
 }
 
 func hasUserXattrs(t *tree.Tree) bool {
