@@ -10,9 +10,9 @@ const (
 	// maxGarbage is about how much garbage may gather before it is collected.
 	// What most verbs need is less, and so is collected as Go does it by itself:
 	// when there is as much garbage as there is of use.
-	maxGarbage = 64 << 20
+	maxGarbage = 32 << 20
 	// minPercent keeps the work of collecting in proportion.
-	minPercent = 15
+	minPercent = 8
 )
 
 // BoundGarbage bounds how much garbage gathers in the memory of this process,

@@ -9,7 +9,7 @@ func TestPercent(t *testing.T) {
 	for _, c := range []struct {
 		live uint64
 		want int
-	}{{0, 100}, {64 << 20, 100}, {128 << 20, 50}, {256 << 20, 25}, {10 << 30, minPercent}} {
+	}{{0, 100}, {32 << 20, 100}, {64 << 20, 50}, {128 << 20, 25}, {10 << 30, minPercent}} {
 		if got := percent(c.live); got != c.want {
 			t.Errorf("percent(%d MiB) = %d, want %d", c.live>>20, got, c.want)
 		}
