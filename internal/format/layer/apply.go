@@ -48,8 +48,8 @@ func hide(t *tree.Tree, entries []Entry) map[int]*tree.Node {
 		switch {
 		case e.isWhiteout():
 			hideOne(t, e.Path)
-		case e.IsLink:
-			if n, err := find(t, e.Linkname); err == nil {
+		case e.Link != nil:
+			if n, err := find(t, *e.Link); err == nil {
 				targets[i] = n
 			}
 		}
@@ -93,13 +93,13 @@ func (a *applier) apply(e Entry, hidden *tree.Node) error {
 		return err
 	}
 	n := e.Node
-	if e.IsLink {
+	if e.Link != nil {
 		var err error
-		if n, err = find(a.t, e.Linkname); errors.Is(err, errMissing) && hidden != nil {
+		if n, err = find(a.t, *e.Link); errors.Is(err, errMissing) && hidden != nil {
 			n, err = hidden, nil
 		}
 		if err != nil {
-			return fmt.Errorf("hard link to %s, which %w", quote(e.Linkname), err)
+			return fmt.Errorf("hard link to %s, which %w", quote(*e.Link), err)
 		}
 	}
 	parent, err := a.walk(dir, true)
@@ -110,7 +110,7 @@ func (a *applier) apply(e Entry, hidden *tree.Node) error {
 		setStat(old, n)
 		return nil
 	}
-	if n.IsDir() || a.copies && !e.IsLink {
+	if n.IsDir() || a.copies && e.Link == nil {
 		c := *n
 		c.Xattrs = slices.Clone(n.Xattrs)
 		n = &c

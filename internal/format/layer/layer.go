@@ -79,12 +79,11 @@ type Layer struct {
 	applied bool // the nodes of files are part of a tree
 }
 
-// An Entry is one name in a layer.
+// An Entry is one name in a layer. There may be millions: 32 bytes.
 type Entry struct {
-	Path     string // without a leading slash; "" is the root
-	Linkname string // for a hard link: the path of the other name
-	IsLink   bool
-	Node     *tree.Node // nil for a hard link
+	Path string     // without a leading slash; "" is the root
+	Node *tree.Node // nil for a hard link
+	Link *string    // of a hard link: the path of the other name
 }
 
 // An EntryError says which entry of a layer is wrong.

@@ -82,9 +82,9 @@ type parser struct {
 // size returns the bytes that the entry keeps in memory, without what is the
 // same for all.
 func (e *Entry) size() int64 {
-	n := int64(len(e.Path) + len(e.Linkname))
-	if e.Node == nil {
-		return n
+	n := int64(len(e.Path))
+	if e.Link != nil {
+		return n + int64(len(*e.Link))
 	}
 	for _, x := range e.Node.Xattrs {
 		n += int64(len(x.Name) + len(x.Value) + 32)
@@ -221,10 +221,11 @@ func (p *parser) entry(h header) (*Entry, error) {
 	n.Mode |= kind
 	switch kind {
 	case 0:
-		e.IsLink = true
-		if e.Linkname, err = cleanPath(h.linkname); err != nil {
+		link, err := cleanPath(h.linkname)
+		if err != nil {
 			return nil, fmt.Errorf("target of the hard link: %w", err)
 		}
+		e.Link = &link
 		return e, nil
 	case tree.TypeRegular:
 		err = p.content(n, h.size)
