@@ -29,6 +29,9 @@ CHECK_STORIES := ^(TestUpgradeAndRollback|TestPowerCutWhileStaged)$$
 # Of the others, which "make vm" runs: all.
 STORIES ?= .
 
+# What make test tests.
+PKG ?= ./...
+
 # How long make fuzz tries each target.
 FUZZTIME ?= 60s
 
@@ -41,8 +44,8 @@ help: ## list the targets
 build: ## bin/bootc and bin/bootc-initramfs, static
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
 
-test: ## unit and golden tests; more of them run as root
-	$(GO) test ./...
+test: ## unit and golden tests; more of them run as root. PKG=./internal/format/... runs some
+	$(GO) test $(PKG)
 
 fuzz: ## each parser with hostile bytes, FUZZTIME long (60s)
 	hack/fuzz $(FUZZTIME)
@@ -77,9 +80,8 @@ demo: setup product ## image, installation, upgrade and rollback in a virtual ma
 
 # ROWS=pull,derived runs these rows only. Peers that are not installed are left out.
 bench: build ## what we do beside other tools: time and memory
-	$(GO) build -o bin/driver ./test/bench/driver
 	$(GO) build -o bin/bench ./test/bench
-	$(SUDO) bin/bench -rows "$(ROWS)"
+	$(SUDO) bin/bench -cfsctl $(CFSCTL)/bin/cfsctl -rows "$(ROWS)"
 
 images: setup product ## the Debian base images, dracut and initramfs-tools
 	$(SUDO) images/debian/build --bootc $(BOOTC_DESTDIR) --initramfs dracut

@@ -20,7 +20,7 @@ func main() {
 	b := &bench{}
 	flag.StringVar(&b.cache, "cache", ".cache/bench", "where inputs are kept and contenders write")
 	flag.StringVar(&b.bootc, "bootc", "bin/bootc", "the program")
-	flag.StringVar(&b.driver, "driver", "bin/driver", "what imports as long as the program cannot")
+	flag.StringVar(&b.cfsctl, "cfsctl", "cfsctl", "upstream's tool")
 	flag.IntVar(&b.turns, "turns", 5, "how often each contender runs; in rows of minutes once")
 	only := flag.String("rows", "", "the rows to run, divided by commas; empty: all")
 	flag.Parse()
@@ -32,10 +32,10 @@ func main() {
 
 // A bench knows where everything is.
 type bench struct {
-	cache, bootc, driver string
-	cfsctl               string // "" if it is not installed
-	turns                int
-	dirs                 int // directories given to contenders so far
+	cache, bootc string
+	cfsctl       string // a path, or a name to be looked for
+	turns        int
+	dirs         int // directories given to contenders so far
 }
 
 // A row is one kind of work.
@@ -53,8 +53,6 @@ type row struct {
 type contender struct {
 	name  string
 	needs string // a program; where it is missing there is no such contender
-	// probe is a command that fails where the contender cannot do this yet.
-	probe string
 	// Scripts for the shell, in an empty directory: setup is not measured, work
 	// is a single command, or a pipe.
 	setup, work string
@@ -97,15 +95,13 @@ func (b *bench) run(only string) error {
 	return nil
 }
 
-// find makes paths absolute and looks for cfsctl: where make interop installs
-// it, then on PATH.
+// find makes paths absolute.
 func (b *bench) find() (err error) {
-	for _, p := range []*string{&b.cache, &b.bootc, &b.driver} {
+	for _, p := range []*string{&b.cache, &b.bootc} {
 		if *p, err = filepath.Abs(*p); err != nil {
 			return err
 		}
 	}
-	b.cfsctl = filepath.Join(filepath.Dir(b.cache), "cfsctl", "bin", "cfsctl")
 	if _, err := os.Stat(b.cfsctl); err != nil {
 		b.cfsctl = "cfsctl"
 	}
@@ -124,8 +120,6 @@ func (b *bench) row(r row) error {
 		switch {
 		case !b.installed(c):
 			t.note(c.name, "not installed")
-		case c.probe != "" && exec.Command("sh", "-c", c.probe).Run() != nil:
-			t.note(c.name, "not there yet")
 		default:
 			able = append(able, c)
 		}
