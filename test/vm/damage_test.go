@@ -77,7 +77,7 @@ func (s *story) upgraded(initramfs string) *guest {
 	s.t.Helper()
 	v1 := s.v1(initramfs)
 	g := s.installed("machine", v1)
-	s.publish(s.derive(v1, "other"), stable)
+	s.publish(s.derive(v1, "other"), s.stable())
 	g.run("bootc upgrade")
 	g.reboot()
 	g.wantWhole("other")

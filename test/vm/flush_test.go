@@ -19,14 +19,14 @@ func TestPowerCutAtFlushes(t *testing.T) {
 	s := newStory(t)
 	v1 := s.v1(vm.Dracut)
 	base := s.installedDisk("machine", v1)
-	s.publish(s.derive(v1, "other"), stable)
-
 	// What replaying begins with is what recording began with.
 	recorded, replayed := s.rawCopy("recorded", base), s.rawCopy("replayed", base)
 	recorded.Record = filepath.Join(s.lab.Out, s.name("writes.log"))
 	s.must(os.WriteFile(recorded.Record, nil, 0o644))
 	s.discard(vm.Disk{Path: recorded.Record})
 	g := s.boot("recorded", vm.Hardware{Disks: []vm.Disk{recorded}})
+	g.follow(v1)
+	s.publish(s.derive(v1, "other"), s.stable())
 	g.run("sync")
 	begin := s.entries(recorded.Record)
 	g.wantIn("bootc upgrade", "Queued for next boot")

@@ -2,30 +2,47 @@ package vm_test
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bootc-go/bootc/test/vm"
 )
 
-// A machine follows this name; stories move it to other images.
-const stable = "os:stable"
+// installation is the name that a disk is installed from.
+const installation = "os:stable"
 
-// installed makes a machine that has an image installed. Nothing has booted from
-// its disk before.
+// stable is the name that the machine of a story follows. The story moves it to
+// other images.
+func (s *story) stable() string {
+	return strings.ToLower(strings.ReplaceAll(s.t.Name(), "/", "-")) + ":stable"
+}
+
+// installed makes a machine that has an image installed, under a name of this
+// story's. Nothing has booted from its disk before.
 func (s *story) installed(name string, img *vm.Image) *guest {
 	s.t.Helper()
 	disk, err := s.lab.Overlay(s.ctx, s.name(name), s.installedDisk(name, img))
 	s.must(err)
 	s.discard(disk)
 	// No key by credential: the machine knows it from its installation.
-	return s.boot(name, vm.Hardware{Disks: []vm.Disk{disk}})
+	g := s.boot(name, vm.Hardware{Disks: []vm.Disk{disk}})
+	g.follow(img)
+	return g
+}
+
+// follow makes a machine that runs an image follow the name of this story.
+// Disks are shared between stories, and so is the name that they were installed
+// from.
+func (g *guest) follow(img *vm.Image) {
+	g.s.t.Helper()
+	g.wantIn("bootc switch "+g.s.publish(img, g.s.stable()), "No reboot is needed")
 }
 
 // installedDisk is a disk with an image installed, which all stories of this
 // image share.
 func (s *story) installedDisk(name string, img *vm.Image) vm.Disk {
 	s.t.Helper()
-	ref := s.publish(img, stable)
+	ref := s.publish(img, installation)
 	base, err := s.lab.Installed(s.ctx, img, ref, func(disk vm.Disk) error {
 		start := time.Now()
 		live, err := s.lab.Live(s.ctx, img)

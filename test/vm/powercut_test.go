@@ -13,7 +13,7 @@ func TestPowerCutDuringPull(t *testing.T) {
 	s := newStory(t)
 	v1 := s.v1(vm.Dracut)
 	g := s.installed("machine", v1)
-	s.publish(s.derive(v1, "v2"), stable)
+	s.publish(s.derive(v1, "v2"), s.stable())
 	// The first object that was not there before: the pull is in the middle.
 	g.run(`ls -R /sysroot/composefs/objects | wc -l > /tmp/before
 		systemd-run --quiet --unit=pull bootc upgrade
@@ -34,7 +34,7 @@ func TestPowerCutWhileStaged(t *testing.T) {
 	s := newStory(t)
 	v1 := s.v1(vm.Dracut)
 	g := s.installed("machine", v1)
-	s.publish(s.derive(v1, "other"), stable)
+	s.publish(s.derive(v1, "other"), s.stable())
 	g.wantIn("bootc upgrade", "Queued for next boot")
 	g.cutPower()
 	g.on()
@@ -53,7 +53,7 @@ func TestPowerCutDuringFinalize(t *testing.T) {
 	s := newStory(t)
 	v1 := s.v1(vm.Dracut)
 	g := s.installed("machine", v1)
-	s.publish(s.derive(v1, "other"), stable)
+	s.publish(s.derive(v1, "other"), s.stable())
 	g.wantIn("bootc upgrade", "Queued for next boot")
 	// The directory in which /etc is merged shows that finalize has begun; then
 	// the guest says so on its serial port.

@@ -28,7 +28,7 @@ func upgradeAndRollback(t *testing.T, initramfs string) {
 	g.wantIn("bootc upgrade", "No changes in")
 
 	g.run("echo here > /etc/lab-local && echo here > /etc/lab-changed-here && echo data > /var/lab-data")
-	s.publish(s.derive(v1, "v2"), stable)
+	s.publish(s.derive(v1, "v2"), s.stable())
 	before := g.run(snapshot)
 	g.wantIn("bootc upgrade --check", "Update available")
 	if after := g.run(snapshot); after != before {
@@ -94,7 +94,7 @@ func TestUpdateService(t *testing.T) {
 	s := newStory(t)
 	v1 := s.v1(vm.Dracut)
 	g := s.installed("machine", v1)
-	s.publish(s.derive(v1, "other"), stable)
+	s.publish(s.derive(v1, "other"), s.stable())
 	g.run("systemctl cat bootc-fetch-apply-updates.timer")
 	s.must(g.RebootBy(s.ctx, "systemctl start --no-block bootc-fetch-apply-updates.service"))
 	g.wantWhole("other")
