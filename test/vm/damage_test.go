@@ -80,7 +80,7 @@ func (s *story) upgraded(initramfs string) *guest {
 	s.publish(s.derive(v1, "other"), s.stable())
 	g.run("bootc upgrade")
 	g.reboot()
-	g.wantWhole("other")
+	g.wantRunning("other")
 	return g
 }
 
@@ -88,7 +88,7 @@ func (s *story) upgraded(initramfs string) *guest {
 // booted.
 func (g *guest) wantHandedOver(version, image string) {
 	g.s.t.Helper()
-	g.wantWhole(version)
+	g.wantRunning(version)
 	// The reason is cut for the firmware, so the name may be.
 	want := "verifying the image " + strings.TrimPrefix(image, "composefs/")[:20]
 	if said := g.run("bootc status --format=humanreadable"); !strings.Contains(said, want) {

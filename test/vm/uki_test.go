@@ -45,7 +45,7 @@ func TestUKI(t *testing.T) {
 	g.wantIn("bootc status --booted --json", `"bootType":"Uki"`)
 	g.run("bootc rollback")
 	g.reboot()
-	g.wantWhole("1")
+	g.wantRunning("1")
 	g.shutdown()
 }
 
