@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"runtime"
@@ -69,6 +70,14 @@ func (a *Audit) claim(d verity.Digest) bool {
 	return true
 }
 
+// cause is the text of an error without the path, which the finding is about.
+func cause(err error) string {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
 func (a *Audit) report(d verity.Digest, f Fault, detail string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -84,7 +93,7 @@ func (a *Audit) Open(d verity.Digest) (io.ReadCloser, error) {
 	f, err := a.s.openFast(d)
 	if err != nil {
 		if !errors.Is(err, ErrNotFound) {
-			a.report(d, Unreadable, err.Error())
+			a.report(d, Unreadable, cause(err))
 		}
 		return nil, err
 	}
@@ -181,7 +190,7 @@ func (r *audited) Read(p []byte) (int, error) {
 	n, err := r.File.Read(p)
 	r.end = r.end || err != nil
 	if err != nil && err != io.EOF {
-		r.a.report(r.d, Unreadable, err.Error())
+		r.a.report(r.d, Unreadable, cause(err))
 	}
 	if r.hash != nil {
 		r.take(p[:n])
@@ -248,7 +257,7 @@ func (a *Audit) All(ctx context.Context, objects []verity.Digest) error {
 func (a *Audit) check(d verity.Digest) {
 	f, err := a.s.openFast(d)
 	if err != nil {
-		a.report(d, Unreadable, err.Error())
+		a.report(d, Unreadable, cause(err))
 		return
 	}
 	defer f.Close()
@@ -263,7 +272,7 @@ func (a *Audit) check(d verity.Digest) {
 	b := a.s.buffers.Get().(*[]byte)
 	defer a.s.buffers.Put(b)
 	if _, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{f}, *b); err != nil {
-		a.report(d, Unreadable, err.Error())
+		a.report(d, Unreadable, cause(err))
 	} else if !kernel {
 		a.judge(d, h)
 	}

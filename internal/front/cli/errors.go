@@ -24,6 +24,8 @@ func advice(err error) string {
 		return "wait until it has ended, or stop it"
 	case errors.Is(err, machine.ErrContainer):
 		return "run it on the host"
+	case errors.Is(err, errDamage):
+		return "bootc internals fsck --repair fetches it again"
 	}
 	return ""
 }

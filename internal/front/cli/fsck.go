@@ -13,6 +13,9 @@ import (
 	"github.com/bootc-go/bootc/internal/machine"
 )
 
+// errDamage means that a repair was not asked for and may help.
+var errDamage = errors.New("there is damage")
+
 func (a *App) fsckCommand() *cobra.Command {
 	var repair bool
 	var f progressFlags
@@ -60,10 +63,13 @@ func (a *App) fsck(ctx context.Context, repair bool, f progressFlags) error {
 		done()
 	}
 	a.printFound(r)
-	if err := errors.Join(deployErr, failed); err != nil || r.OK() {
+	switch err := errors.Join(deployErr, failed); {
+	case err != nil || r.OK():
 		return err
+	case repair:
+		return errors.New("there is still damage")
 	}
-	return errors.New("there is damage")
+	return errDamage
 }
 
 func (a *App) printFound(r *fsck.Report) {
