@@ -72,7 +72,7 @@ func (a *App) toDiskCommand() *cobra.Command {
 	flags.BoolVar(&f.generic, "generic-image", false, "accepted: nothing of this machine goes into the installation")
 	flags.BoolVar(&f.skipCheck, "skip-fetch-check", false, "accepted: no check is made")
 	flags.BoolVar(&f.noSignature, "target-no-signature-verification", false, "accepted: the containers policy decides")
-	flags.BoolVar(&f.noLabel, "disable-selinux", false, "accepted: images with an SELinux policy are refused")
+	flags.BoolVar(&f.noLabel, "disable-selinux", false, "accepted: the labels are the image's, whatever the installing system does")
 	flags.MarkHidden("skip-fetch-check")
 	flags.MarkHidden("target-no-signature-verification")
 	flags.MarkHidden("disable-selinux")
