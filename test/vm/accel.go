@@ -9,13 +9,16 @@ import (
 	"time"
 )
 
-// tcg is software emulation, of a processor of 2008: what newer ones have to
-// compute faster takes longer to emulate than it saves. It is without what has
-// made guests crash, CMPXCHG16B, and without virtualization of its own, for which
-// guests only load modules.
-var tcg = []string{"-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "Nehalem,cx16=off,vmx=off"}
+// tcg is software emulation, of one processor of 2008, and of the maker whose
+// processors need no page tables of their own for each side of a system call:
+// changing them is dear to emulate, as is computing what newer ones are faster at.
+// It has no virtualization, for which guests would only load modules. There is one
+// because QEMU before 8.1 can translate an instruction while another processor
+// changes it, and a guest's kernel that changes its own code (jump labels) then
+// dies of it now and then.
+var tcg = []string{"-accel", "tcg,tb-size=1024", "-cpu", "Nehalem,vendor=AuthenticAMD,family=16,model=4,vmx=off", "-smp", "1"}
 
-var kvm = []string{"-accel", "kvm", "-cpu", "host"}
+var kvm = []string{"-accel", "kvm", "-cpu", "host", "-smp", "2"}
 
 // accel returns the arguments for the best processor that there is.
 func (l *Lab) accel(ctx context.Context, live *Live) ([]string, error) {
@@ -63,7 +66,7 @@ func probeKVM(ctx context.Context, kernel string) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	args := append(append([]string(nil), kvm...), "-machine", "q35", "-smp", "2", "-m", "512", "-nodefaults", "-no-reboot",
+	args := append(append([]string(nil), kvm...), "-machine", "q35", "-m", "512", "-nodefaults", "-no-reboot",
 		"-display", "none", "-serial", "stdio", "-kernel", kernel, "-append", "console=ttyS0 panic=-1")
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
 	cmd.SysProcAttr = dieWithParent()

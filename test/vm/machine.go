@@ -17,7 +17,6 @@ import (
 // Hardware says what a machine is made of. Disks is needed.
 type Hardware struct {
 	Disks  []Disk // in order: /dev/vda, /dev/vdb …
-	CPUs   int    // 0: 2
 	Memory int    // MiB; 0: 2048
 	// Live boots this system straight from its kernel instead of from a disk by
 	// the firmware.
@@ -50,9 +49,6 @@ type Machine struct {
 
 // Machine puts a machine together. It is off.
 func (l *Lab) Machine(name string, hw Hardware) (*Machine, error) {
-	if hw.CPUs == 0 {
-		hw.CPUs = 2
-	}
 	if hw.Memory == 0 {
 		hw.Memory = 2048
 	}
@@ -292,7 +288,7 @@ func (m *Machine) arguments(ctx context.Context, run string) ([]string, error) {
 		machine += ",smm=on"
 	}
 	args := append(accel,
-		"-name", m.name, "-machine", machine, "-smp", fmt.Sprint(m.hw.CPUs), "-m", fmt.Sprint(m.hw.Memory),
+		"-name", m.name, "-machine", machine, "-m", fmt.Sprint(m.hw.Memory),
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
 		"-qmp", "unix:"+filepath.Join(run, "qmp")+",server=on,wait=off",
 		"-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22", "-device", "virtio-net-pci,netdev=net0,romfile=",
