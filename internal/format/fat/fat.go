@@ -3,8 +3,8 @@
 //
 // A volume is written once, front to back, from a list of files; the same list
 // gives the same bytes. [New] lays it out and says what is wrong with it before
-// anything is written. Memory does not depend on the sizes of files, nor on that
-// of the volume.
+// anything is written; [Image.Write] then reads each file once. Memory does not
+// depend on the sizes of files, nor on that of the volume.
 //
 // It does not read volumes, and does not know what boot loaders expect on them.
 //

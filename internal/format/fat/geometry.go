@@ -8,12 +8,15 @@ import (
 const (
 	mebi = 1 << 20
 
-	minReserved = 32 // sectors
-	track       = 32 // sectors
-	tables      = 2
-	linkSize    = 4 // bytes of a table's entry
-	rootCluster = 2 // the first one
-	dataGrain   = 4096
+	minReserved  = 32 // sectors
+	infoSector   = 1  // FSInfo
+	backupSector = 6  // copy of the boot sector
+	track        = 32 // sectors
+	heads        = 64
+	tables       = 2
+	linkSize     = 4 // bytes of a table's entry
+	rootCluster  = 2 // the first one
+	dataGrain    = 4096
 
 	// One less is FAT16; 16 more keep away from drivers that count wrongly.
 	minClusters = 65525 + 16
@@ -75,6 +78,14 @@ func (g geometry) check() error {
 		return fmt.Errorf("a volume of %d MiB has %d clusters of %d bytes, at most %d", size, g.clusters, g.clusterSize, maxClusters)
 	}
 	return nil
+}
+
+// table returns where a table begins, 0 or 1, in bytes.
+func (g geometry) table(i int64) int64 { return (g.reserved + i*g.tableSize) * g.sectorSize }
+
+// cluster returns where a cluster begins, in bytes.
+func (g geometry) cluster(n uint32) int64 {
+	return g.table(tables) + int64(n-rootCluster)*g.clusterSize
 }
 
 func ceil(n, unit int64) int64 { return (n + unit - 1) / unit }
