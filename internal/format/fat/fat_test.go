@@ -48,8 +48,11 @@ func samples() map[string][]fat.File {
 		sizes = append(sizes, file(fmt.Sprintf("SIZES/%d", n), n))
 	}
 	// 2 entries of its own and 14 of names make up one cluster of 512 bytes,
-	// 15 are more than one.
-	var full []fat.File
+	// 15 are more than one. At the top, which has a label, 15 and 16.
+	var full, top []fat.File
+	for i := range 16 {
+		top = append(top, file(fmt.Sprint(i), 10))
+	}
 	for i := range 15 {
 		if i < 14 {
 			full = append(full, file(fmt.Sprintf("ONE/%d", i), 0))
@@ -70,9 +73,11 @@ func samples() map[string][]fat.File {
 			file("loader/entries.srel", 6),
 			{Name: "loader/keys/"},
 		},
-		"many":  many,
-		"sizes": sizes,
-		"full":  full,
+		"many":   many,
+		"sizes":  sizes,
+		"full":   full,
+		"top 15": top[1:],
+		"top 16": top,
 		"names": {
 			file("größe/straße", 1), file("größe/日本語の名前.txt", 2), file("ı", 4), file("ſhort", 5),
 			file(strings.Repeat("x", 255), 6), file(strings.Repeat("é", 127), 7), file("thirteen.unit", 8), file("twenty-six.units-of-utf-16", 9),

@@ -33,6 +33,23 @@ func TestFsck(t *testing.T) {
 	}
 }
 
+// TestFsckLarge does so with volumes of other clusters.
+func TestFsckLarge(t *testing.T) {
+	fsck := tool(t, "fsck.fat")
+	for _, size := range []int64{261 * mebi, 9 << 30, 17 << 30, 33 << 30} {
+		o := options
+		o.Size = size
+		files := samples()["ESP"]
+		d := write(t, files, o)
+		compare(t, files, readVolume(t, d))
+		out, err := exec.Command(fsck, "-n", "-v", d.Name()).CombinedOutput()
+		if err != nil {
+			t.Errorf("%d MiB: %v\n%s", size/mebi, err, out)
+		}
+		checkOutput(t, fmt.Sprint(size/mebi, " MiB"), string(out))
+	}
+}
+
 // checkOutput fails for lines that fsck.fat prints of problems only.
 func checkOutput(t *testing.T, name, out string) {
 	t.Helper()

@@ -22,12 +22,14 @@ type volume struct {
 	links       []uint32
 	seen        map[uint32]string // clusters that belong to something
 	entries     map[string]entry  // by path; a directory's ends with a slash
+	order       []string          // paths as they were met, depth first
 }
 
 type entry struct {
 	short    string
 	attr     byte
 	stamp    [11]byte // 10 ms; time, date of creation; date of access; time, date of writing
+	first    uint32
 	contents []byte
 }
 
@@ -187,7 +189,7 @@ func (v *volume) directory(path string, first, parent uint32) {
 // entry notes an entry and reads what it leads to.
 func (v *volume) entry(path, name, short string, s []byte, dir uint32) {
 	v.t.Helper()
-	e := entry{short: short, attr: s[11], stamp: [11]byte(append(bytes.Clone(s[13:20]), s[22:26]...))}
+	e := entry{short: short, attr: s[11], first: cluster(s), stamp: [11]byte(append(bytes.Clone(s[13:20]), s[22:26]...))}
 	size := int64(le.Uint32(s[28:]))
 	switch {
 	case e.attr == 0x08:
@@ -197,6 +199,7 @@ func (v *volume) entry(path, name, short string, s []byte, dir uint32) {
 		v.entries["label"] = entry{short: string(s[:11]), attr: 0x08, stamp: e.stamp}
 		return
 	case e.attr == 0x10:
+		v.order = append(v.order, path+name+"/")
 		if size != 0 {
 			v.t.Errorf("directory %s%s has size %d", path, name, size)
 		}
@@ -221,6 +224,7 @@ func (v *volume) entry(path, name, short string, s []byte, dir uint32) {
 		}
 		e.contents = all[:size]
 	}
+	v.order = append(v.order, path+name)
 	v.entries[path+name] = e
 }
 

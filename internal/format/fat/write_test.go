@@ -152,6 +152,49 @@ func TestBootSector(t *testing.T) {
 	}
 }
 
+// TestOrder has names that sort otherwise when they are parts of paths.
+func TestOrder(t *testing.T) {
+	v := readVolume(t, write(t, []fat.File{file("a-b", 600), file("a/z", 600), file("a/Z-", 1), file("b", 1), file("A+/é", 1), {Name: "a0/"}, file("B-", 1)}, options))
+	if diff := cmp.Diff([]string{"A+/", "A+/é", "B-", "a/", "a/Z-", "a/z", "a-b", "a0/", "b"}, v.order); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+	next := uint32(3) // behind the top
+	for _, dirs := range []bool{true, false} {
+		for _, path := range v.order {
+			if e := v.entries[path]; strings.HasSuffix(path, "/") == dirs {
+				if e.first != next {
+					t.Errorf("%s begins in cluster %d, want %d", path, e.first, next)
+				}
+				next += max(1, uint32(len(e.contents)+511)/512)
+			}
+		}
+	}
+}
+
+// TestTracks has a volume that ends amid a track.
+func TestTracks(t *testing.T) {
+	o := options
+	o.Size += 31*512 + 100
+	v := readVolume(t, write(t, []fat.File{file("f", 1000)}, o))
+	if got := le.Uint32(v.boot[32:]); got != 40*mebi/512 {
+		t.Errorf("%d sectors", got)
+	}
+}
+
+// TestFull has a volume without a free cluster.
+func TestFull(t *testing.T) {
+	image, err := fat.New(nil, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := write(t, []fat.File{contents("FILE", make([]byte, image.Free()))}, options)
+	for i, link := range readVolume(t, d).links {
+		if link == 0 {
+			t.Fatalf("cluster %d is free", i)
+		}
+	}
+}
+
 func TestShortNames(t *testing.T) {
 	want := map[string]string{
 		"FOO~1": "FOO~1", "foo~2": "FOO~2", "foo bar": "FOOBAR~1", "foobar baz": "FOOBAR~2", "Foo": "FOO", "foo+": "FOO_~1",
@@ -299,7 +342,7 @@ func TestWriteErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for full := int64(1); full < end; full += 10007 {
+	for full := int64(1); full < end; full += 100003 {
 		d := newDisk(t, options.Size)
 		d.full = full
 		if err := image.Write(d); !errors.Is(err, errFull) {
