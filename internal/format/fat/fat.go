@@ -57,15 +57,11 @@ type Image struct {
 // New lays out a volume with the files, in any order. It reads none of them.
 func New(files []File, o Options) (*Image, error) {
 	m, err := plan(files, o)
+	if err == nil {
+		err = m.checkRoom()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("laying out a FAT volume: %w", err)
-	}
-	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("laying out a FAT volume: %w", err)
-	}
-	if m.used > m.clusters {
-		return nil, fmt.Errorf("laying out a FAT volume: %d MiB needed for files and directories, %d MiB available",
-			ceil(m.used*m.clusterSize, mebi), m.clusters*m.clusterSize/mebi)
 	}
 	m.allocate()
 	return m, nil
@@ -81,18 +77,19 @@ func Size(files []File, o Options, free int64) (int64, error) {
 		return 0, fmt.Errorf("sizing a FAT volume: %w", err)
 	}
 	free = max(free, 0)
-	need := free
+	contents := int64(0)
 	for _, n := range m.files {
-		need += n.file.Size
+		contents += n.size
 	}
 	most := math.MaxUint32 * m.sectorSize
-	for size := max(ceil(min(need, most), mebi), 1) * mebi; size <= most; size += mebi {
+	least := max(min(contents, most)+min(free, most), 1)
+	for size := ceil(least, mebi) * mebi; size <= most; size += mebi {
 		m.resize(size)
-		if m.check() == nil && m.Free() >= free {
+		if m.checkRoom() == nil && m.Free() >= free {
 			return size, nil
 		}
 	}
-	return 0, fmt.Errorf("sizing a FAT volume: %d MiB of files, %d MiB free: no volume is large enough", (need-free)/mebi, free/mebi)
+	return 0, fmt.Errorf("sizing a FAT volume: %d MiB of files, %d MiB free: no volume is large enough", contents/mebi, free/mebi)
 }
 
 // Free returns how many bytes the free clusters have.
@@ -142,6 +139,18 @@ func (m *Image) resize(size int64) {
 	for n := range m.nodes {
 		m.used += ceil(n.size, m.clusterSize)
 	}
+}
+
+// checkRoom says why the volume cannot be FAT32, or cannot hold the files.
+func (m *Image) checkRoom() error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	if m.used > m.clusters {
+		return fmt.Errorf("%d MiB needed for files and directories, %d MiB available",
+			ceil(m.used*m.clusterSize, mebi), m.clusters*m.clusterSize/mebi)
+	}
+	return nil
 }
 
 // allocate gives out the clusters.

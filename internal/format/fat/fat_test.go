@@ -120,7 +120,7 @@ func TestSize(t *testing.T) {
 			t.Errorf("the smallest volume with sectors of %d: %d MiB, %v; want %d", sectorSize, got/mebi, err, want)
 		}
 	}
-	for _, free := range []int64{1 << 62, 2<<40 - 1} {
+	for _, free := range []int64{1<<63 - 1, 1 << 62, 2<<40 - 1} {
 		if size, err := fat.Size(nil, options, free); err == nil {
 			t.Errorf("%d bytes free in a volume of %d", free, size)
 		}
