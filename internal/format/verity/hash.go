@@ -19,6 +19,7 @@ type Hash struct {
 	block     []byte   // the data block under way, less than full
 	levels    [][]byte // hashes not yet hashed upwards, lowest level first
 	sum       [64]byte
+	keep      func(level int, block []byte) // gets the blocks of the tree; may be nil
 }
 
 // New returns a Hash for SHA256 or SHA512.
@@ -34,7 +35,7 @@ func New(a Algorithm) *Hash {
 
 // Reset makes x as new.
 func (x *Hash) Reset() {
-	x.size, x.block, x.levels = 0, x.block[:0], x.levels[:0]
+	x.size, x.block, x.levels, x.keep = 0, x.block[:0], x.levels[:0], nil
 }
 
 // Write adds data. It never fails.
@@ -72,6 +73,9 @@ func (x *Hash) pushAll(blocks []byte) {
 
 // push hashes a block into a level.
 func (x *Hash) push(level int, block []byte) {
+	if level > 0 && x.keep != nil {
+		x.keep(level-1, block)
+	}
 	x.room(level)
 	x.h.Reset()
 	x.h.Write(block)
@@ -107,11 +111,18 @@ func (x *Hash) grow() {
 // Sum returns the digest of what was written. Reset must follow before more is
 // written.
 func (x *Hash) Sum() Digest {
+	_, sum := x.Descriptor()
+	return sum
+}
+
+// Descriptor is Sum that also returns the descriptor, of which the digest is the
+// hash.
+func (x *Hash) Descriptor() ([DescriptorSize]byte, Digest) {
 	var root []byte
 	if x.size > 0 {
 		root = x.root()
 	}
-	var d [256]byte
+	var d [DescriptorSize]byte
 	d[0], d[1], d[2] = 1, byte(x.algorithm), 12
 	binary.LittleEndian.PutUint64(d[8:], x.size)
 	copy(d[16:80], root)
@@ -121,7 +132,7 @@ func (x *Hash) Sum() Digest {
 	if err != nil {
 		panic("internal error: " + err.Error())
 	}
-	return sum
+	return d, sum
 }
 
 // root hashes what is left up to the one hash of the last level.
