@@ -35,6 +35,8 @@ var sameFloor = []string{
 	"internal/format/dumpfile → internal/format/verity",
 	"internal/format/erofs → internal/format/tree",
 	"internal/format/erofs → internal/format/verity",
+	"internal/format/ext4 → internal/format/tree",
+	"internal/format/ext4 → internal/format/verity",
 	"internal/format/layer → internal/format/selinux",
 	"internal/format/layer → internal/format/tree",
 	"internal/format/layer → internal/format/verity",
