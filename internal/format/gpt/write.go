@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 	"unicode/utf16"
 )
 
@@ -13,26 +14,58 @@ import (
 // MBR last, without boot code. The caller flushes. What partitions hold is not
 // touched.
 func (t *Table) Write(w io.WriterAt) error {
+	start, end, err := t.parts()
+	if err != nil {
+		return err
+	}
+	slices.Reverse(start)
+	return write(w, append(end, start...))
+}
+
+// WriteStart writes what stands before the partitions, in ascending order.
+func (t *Table) WriteStart(w io.WriterAt) error {
+	start, _, err := t.parts()
+	if err != nil {
+		return err
+	}
+	return write(w, start)
+}
+
+// WriteEnd writes what stands after the partitions, the backup, in ascending
+// order.
+func (t *Table) WriteEnd(w io.WriterAt) error {
+	_, end, err := t.parts()
+	if err != nil {
+		return err
+	}
+	return write(w, end)
+}
+
+// A part is one of the pieces of a table on a disk.
+type part struct {
+	at   int64
+	data []byte
+}
+
+// parts makes what stands before the partitions and after them, ascending.
+func (t *Table) parts() (start, end []part, err error) {
 	if err := t.check(); err != nil {
-		return fmt.Errorf("partition table: %w", err)
+		return nil, nil, fmt.Errorf("partition table: %w", err)
 	}
 	t.sort()
 	array := make([]byte, t.entrySectors()*uint64(t.SectorSize))
 	for _, p := range t.Partitions {
 		encodeEntry(array[(p.Number-1)*entrySize:], p)
 	}
-	last := t.Sectors - 1
-	for _, part := range []struct {
-		sector uint64
-		data   []byte
-	}{
-		{t.lastUsable() + 1, array},
-		{last, t.header(last, 1, t.lastUsable()+1, array)},
-		{2, array},
-		{1, t.header(1, last, 2, array)},
-		{0, t.mbr()},
-	} {
-		if _, err := w.WriteAt(part.data, int64(part.sector)*int64(t.SectorSize)); err != nil {
+	at := func(sector uint64, data []byte) part { return part{int64(sector) * int64(t.SectorSize), data} }
+	last, backup := t.Sectors-1, t.lastUsable()+1
+	return []part{at(0, t.mbr()), at(1, t.header(1, last, 2, array)), at(2, array)},
+		[]part{at(backup, array), at(last, t.header(last, 1, backup, array))}, nil
+}
+
+func write(w io.WriterAt, parts []part) error {
+	for _, p := range parts {
+		if _, err := w.WriteAt(p.data, p.at); err != nil {
 			return fmt.Errorf("writing the partition table: %w", err)
 		}
 	}
