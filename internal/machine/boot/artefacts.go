@@ -258,6 +258,9 @@ func (l *SystemdBoot) checkRoom(files []Named) error {
 
 // copy writes a file that does not exist. It is not flushed.
 func (l *SystemdBoot) copy(ctx context.Context, name string, from File) error {
+	if d, ok := l.v.(*Described); ok {
+		return d.Put(name, from)
+	}
 	r, err := from.Open()
 	if err != nil {
 		return err
