@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
@@ -53,11 +52,12 @@ func (m *Machine) WriteFirstEntry(a Artefacts, s *bootable.System, options strin
 }
 
 // InstallLoader copies systemd-boot from an image.
-func (m *Machine) InstallLoader(ctx context.Context, image *tree.Tree) error {
-	source, targets, err := boot.Binaries(runtime.GOARCH)
+func (m *Machine) InstallLoader(ctx context.Context, img *images.Image) error {
+	source, targets, err := boot.Binaries(img.Config.Architecture)
 	if err != nil {
 		return err
 	}
+	image := img.Tree
 	n := image.Lookup(source + ".signed")
 	if n == nil {
 		n = image.Lookup(source)

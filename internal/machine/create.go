@@ -8,6 +8,7 @@ import (
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/linux/mount"
 	"github.com/bootc-go/bootc/internal/machine/boot"
+	"github.com/bootc-go/bootc/internal/machine/deploy"
 )
 
 // Create makes a machine on two new file systems, given by their block
@@ -41,8 +42,28 @@ func CreateOn(sysroot, esp *os.Root, insecure bool) (*Machine, error) {
 	return m, nil
 }
 
+// Describe makes a machine of which only a description is kept: sysroot is an
+// empty directory of an ordinary user, the repository is one that has its images
+// already or gets them, esp is not written. What it describes is a machine as
+// Create makes it, once [deploy.Grafts] and the contents of the repository are
+// added. The handles stay the caller's.
+func Describe(sysroot *os.Root, repo *images.Repository, esp *boot.Described) (*Machine, error) {
+	if err := makeSkeleton(sysroot, func(*os.Root) error { return nil }); err != nil {
+		return nil, err
+	}
+	m := &Machine{Sysroot: sysroot, Repo: repo, State: deploy.NewBare(sysroot), Loader: boot.On(esp)}
+	return m, m.State.Init()
+}
+
 func (m *Machine) create(sysroot, esp *os.Root, insecure bool) error {
-	if err := makeSkeleton(sysroot, insecure); err != nil {
+	err := makeSkeleton(sysroot, func(root *os.Root) error {
+		repo, err := images.Init(root, images.InitOptions{Insecure: insecure})
+		if err != nil {
+			return err
+		}
+		return repo.Close()
+	})
+	if err != nil {
 		return err
 	}
 	if err := m.useSysroot(sysroot); err != nil {
@@ -67,8 +88,8 @@ func (m *Machine) mountRoot(fstype, device string, options ...string) (*os.Root,
 }
 
 // makeSkeleton makes the directories of a physical root that upstream's tools
-// expect, and the empty repository.
-func makeSkeleton(root *os.Root, insecure bool) error {
+// expect. repository fills the one for images.
+func makeSkeleton(root *os.Root, repository func(*os.Root) error) error {
 	for _, d := range []string{"boot/efi", "ostree"} {
 		if err := root.MkdirAll(d, 0o755); err != nil {
 			return err
@@ -77,19 +98,15 @@ func makeSkeleton(root *os.Root, insecure bool) error {
 	if err := root.Mkdir("composefs", 0o700); err != nil {
 		return err
 	}
-	repoRoot, err := root.OpenRoot("composefs")
+	repo, err := root.OpenRoot("composefs")
 	if err != nil {
 		return err
 	}
-	defer repoRoot.Close()
-	repo, err := images.Init(repoRoot, images.InitOptions{Insecure: insecure})
-	if err != nil {
+	defer repo.Close()
+	if err := repository(repo); err != nil {
 		return fmt.Errorf("making the image repository: %w", err)
 	}
-	if err := repo.Close(); err != nil {
-		return err
-	}
-	if err := repoRoot.Mkdir("bootc", 0o755); err != nil {
+	if err := repo.Mkdir("bootc", 0o755); err != nil {
 		return err
 	}
 	return root.Symlink("../composefs/bootc", "ostree/bootc")

@@ -73,7 +73,7 @@ func (p *Plan) steps(m *machine.Machine, img *images.Image, boots *tree.Tree, sy
 			return m.State.CopyVar(ctx, boots, m.Repo.OpenFile)
 		}},
 		{Name: "copying the boot loader", Do: func(ctx context.Context) error {
-			return m.InstallLoader(ctx, img.Tree)
+			return m.InstallLoader(ctx, img)
 		}},
 		{Name: "copying kernel and initrd", Do: func(ctx context.Context) (err error) {
 			artefacts, err = m.WriteArtefacts(ctx, id, system)

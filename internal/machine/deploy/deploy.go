@@ -37,13 +37,33 @@ const (
 )
 
 // A State is the deployment state of one machine.
-type State struct{ root *os.Root }
+type State struct {
+	root *os.Root
+	// bare: /etc and /var of images are not written; see NewBare.
+	bare bool
+}
 
 // An Opener opens the content of a regular file of an image.
 type Opener func(*tree.Node) (io.ReadCloser, error)
 
 // New returns the state kept on the physical root. Nothing is read.
 func New(sysroot *os.Root) *State { return &State{root: sysroot} }
+
+// NewBare returns the state of a machine whose root is a directory of an
+// ordinary user, who cannot give files to others: /etc and /var of an image stay
+// empty there. Who makes a file system of the directory adds [Grafts].
+func NewBare(sysroot *os.Root) *State { return &State{root: sysroot, bare: true} }
+
+// Grafts are the directories of an image that belong to the state of a
+// deployment, by their paths on the physical root. They are what Create and
+// CopyVar write.
+func Grafts(id bootc.ID, image *tree.Tree) map[string]*tree.Node {
+	grafts := map[string]*tree.Node{path.Join(Path(id), "etc"): image.Lookup("/etc")}
+	if n := image.Lookup("/var"); n != nil && n.IsDir() {
+		grafts[varDir] = n
+	}
+	return grafts
+}
 
 // Init makes the directories of a machine that is being installed. It can be
 // called again.
@@ -79,7 +99,7 @@ func (s *State) Create(ctx context.Context, id bootc.ID, image *tree.Tree, open 
 		return err
 	}
 	defer w.Close()
-	if err := writeEtc(ctx, w, "etc", image, open); err != nil {
+	if err := s.writeEtc(ctx, w, "etc", image, open); err != nil {
 		return err
 	}
 	if err := w.Symlink(varLink, "var"); err != nil {
@@ -98,12 +118,12 @@ func (s *State) Create(ctx context.Context, id bootc.ID, image *tree.Tree, open 
 }
 
 // writeEtc makes the directory name as the /etc of the image.
-func writeEtc(ctx context.Context, w *os.Root, name string, image *tree.Tree, open Opener) error {
+func (s *State) writeEtc(ctx context.Context, w *os.Root, name string, image *tree.Tree, open Opener) error {
 	n := image.Lookup("/etc")
 	if n == nil || !n.IsDir() {
 		return fmt.Errorf("the image has no directory /etc")
 	}
-	if err := w.Mkdir(name, 0o755); err != nil {
+	if err := w.Mkdir(name, 0o755); err != nil || s.bare {
 		return err
 	}
 	etcRoot, err := w.OpenRoot(name)
@@ -133,7 +153,7 @@ func (s *State) MergeEtc(ctx context.Context, id bootc.ID, image *tree.Tree, ope
 	if err := d.RemoveAll(work); err != nil {
 		return err
 	}
-	if err := writeEtc(ctx, d, work, image, open); err != nil {
+	if err := s.writeEtc(ctx, d, work, image, open); err != nil {
 		return err
 	}
 	f, err := d.Open(work)
@@ -164,7 +184,7 @@ func (s *State) MergeEtc(ctx context.Context, id bootc.ID, image *tree.Tree, ope
 // later images do not change /var.
 func (s *State) CopyVar(ctx context.Context, image *tree.Tree, open Opener) error {
 	n := image.Lookup("/var")
-	if n == nil || !n.IsDir() {
+	if n == nil || !n.IsDir() || s.bare {
 		return nil
 	}
 	w, err := s.root.OpenRoot(varDir)

@@ -68,6 +68,11 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
+// Describe describes a disk that is no device in the same way.
+func Describe(size uint64, parts []Partition) string {
+	return fmt.Sprintf("Disk: %s\n%s", formatSize(size), describe(parts))
+}
+
 // Table makes the partition table of the plan. The GUIDs of the disk and its
 // partitions are made of what random gives; nil stands for the system's.
 func (p *Plan) Table(random io.Reader) (*gpt.Table, error) {
