@@ -1,0 +1,139 @@
+package vdisk_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// reference writes a disk as it is.
+func reference(t testing.TB, size int64, list []piece) string {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "reference"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range list {
+		if _, err := f.WriteAt(p.data, p.off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f.Name()
+}
+
+func run(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		t.Errorf("%q: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+func round(n, to int64) int64 { return (n + to - 1) / to * to }
+
+// TestQEMU lets QEMU check each format, and compare the disk.
+func TestQEMU(t *testing.T) {
+	if _, err := exec.LookPath("qemu-img"); err != nil {
+		t.Skip("no qemu-img")
+	}
+	for _, c := range []struct {
+		name  string
+		size  int64
+		count int
+	}{
+		{"one sector", 512, 1},
+		{"one cluster", 64 << 10, 3},
+		{"not a MiB", 3<<20 - 512, 20},
+		{"odd", 41<<20 + 9*512, 100},
+		{"dense", 16 << 20, 2000},
+		{"two tables", 700<<20 + 512, 60},
+		{"20 GiB", 20 << 30, 40},
+	} {
+		list := pieces(11, c.size, c.count)
+		for _, f := range formats() {
+			if f.qemu == "" {
+				continue
+			}
+			t.Run(c.name+"/"+f.name, func(t *testing.T) {
+				judge(t, f, write(t, f, c.size, list), reference(t, round(c.size, f.align), list))
+			})
+		}
+	}
+}
+
+// TestEmpty has no writes at all.
+func TestEmpty(t *testing.T) {
+	if _, err := exec.LookPath("qemu-img"); err != nil {
+		t.Skip("no qemu-img")
+	}
+	for _, f := range formats() {
+		if f.qemu == "" {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			const size = 5<<20 + 512
+			judge(t, f, write(t, f, size, nil), reference(t, round(size, f.align), nil))
+		})
+	}
+}
+
+// judge compares an image with a raw disk.
+func judge(t *testing.T, f format, image, want string) {
+	t.Helper()
+	switch f.qemu {
+	case "qcow2", "vmdk", "vhdx":
+		run(t, "qemu-img", "check", "-q", "-f", f.qemu, image)
+	}
+	// It lets a longer disk pass if the rest is zero; -s would want the same holes.
+	run(t, "qemu-img", "compare", "-q", "-f", "raw", "-F", f.qemu, want, image)
+	st, err := os.Stat(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := filepath.Join(t.TempDir(), "back")
+	run(t, "qemu-img", "convert", "-f", f.qemu, "-O", "raw", image, back)
+	got, err := os.Stat(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Size() != st.Size() {
+		t.Errorf("a disk of %d bytes, want %d", got.Size(), st.Size())
+	}
+	if st.Size() > 64<<20 {
+		return
+	}
+	a, err := os.ReadFile(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Error("other bytes than written")
+	}
+}
+
+// TestHoles fails when a format stores zeros.
+func TestHoles(t *testing.T) {
+	const size = 20 << 30
+	list := []piece{{1 << 20, make([]byte, 3<<20)}, {10<<30 + 4096, []byte("data")}, {size - 3<<20, make([]byte, 3<<20)}}
+	for _, f := range formats() {
+		st, err := os.Stat(write(t, f, size, list))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := st.Sys().(*syscall.Stat_t).Blocks * 512; got > 1<<20 {
+			t.Errorf("%s: %d bytes for a disk of 4", f.name, got)
+		}
+	}
+}
