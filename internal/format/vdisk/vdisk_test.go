@@ -29,6 +29,8 @@ func formats() []format {
 	}
 	return []format{
 		{"raw", "raw", 1, target(vdisk.NewRaw)},
+		{"qcow2", "qcow2", 1, target(vdisk.NewQCOW2)},
+		{"qcow2 compressed", "qcow2", 1, target(vdisk.NewCompressedQCOW2)},
 	}
 }
 
@@ -255,7 +257,9 @@ func TestFull(t *testing.T) {
 	const size = 6 << 20
 	list := pieces(5, size, 20)
 	for name, create := range map[string]func(*full) (vdisk.Disk, error){
-		"raw": func(f *full) (vdisk.Disk, error) { return vdisk.NewRaw(f, options(size)) },
+		"raw":              func(f *full) (vdisk.Disk, error) { return vdisk.NewRaw(f, options(size)) },
+		"qcow2":            func(f *full) (vdisk.Disk, error) { return vdisk.NewQCOW2(f, options(size)) },
+		"qcow2 compressed": func(f *full) (vdisk.Disk, error) { return vdisk.NewCompressedQCOW2(f, options(size)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for calls := 0; ; calls++ {
