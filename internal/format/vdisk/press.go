@@ -11,6 +11,9 @@ import (
 // processors. Two batches are kept: one is filled while the other is compressed.
 const batchSize = 4 << 20
 
+// deflateLevel is that of formats without a window of their own.
+const deflateLevel = 5
+
 // A packer compresses block after block, each alone. It is used by one
 // goroutine at a time.
 type packer interface {
