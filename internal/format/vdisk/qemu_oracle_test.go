@@ -2,11 +2,14 @@ package vdisk_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/bootc-go/bootc/internal/format/vdisk"
 )
 
 // reference writes a disk as it is.
@@ -120,6 +123,29 @@ func judge(t *testing.T, f format, image, want string) {
 	}
 	if !bytes.Equal(a, b) {
 		t.Error("other bytes than written")
+	}
+}
+
+// TestVHDGeometry compares the geometry that QEMU gives to disks of VHD images,
+// which it rounds up to whole cylinders.
+func TestVHDGeometry(t *testing.T) {
+	if _, err := exec.LookPath("qemu-img"); err != nil {
+		t.Skip("no qemu-img")
+	}
+	for _, size := range []string{"512", "3M", "40M", "200M", "511M", "1G", "9G", "33G", "127G", "300G", "1500G"} {
+		path := filepath.Join(t.TempDir(), "image")
+		run(t, "qemu-img", "create", "-q", "-f", "vpc", "-o", "subformat=dynamic", path, size)
+		image, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes := binary.BigEndian.Uint64(image[48:])
+		c, h, s := vdisk.VHDGeometry(int64(bytes / 512))
+		got := [3]int64{c, h, s}
+		want := [3]int64{int64(binary.BigEndian.Uint16(image[56:])), int64(image[58]), int64(image[59])}
+		if got != want {
+			t.Errorf("a disk of %s, really %d bytes: geometry %v, want %v", size, bytes, got, want)
+		}
 	}
 }
 

@@ -35,6 +35,8 @@ func formats() []format {
 		{"qcow2", "qcow2", 1, target(vdisk.NewQCOW2)},
 		{"qcow2 compressed", "qcow2", 1, target(vdisk.NewCompressedQCOW2)},
 		{"vmdk", "vmdk", 1, stream(vdisk.NewVMDK)},
+		{"vhd fixed", "vpc", vdisk.VHDAlignment, target(vdisk.NewFixedVHD)},
+		{"vhd dynamic", "vpc", vdisk.VHDAlignment, target(vdisk.NewDynamicVHD)},
 	}
 }
 
@@ -162,7 +164,7 @@ func TestSameBytes(t *testing.T) {
 }
 
 func TestMisuse(t *testing.T) {
-	const size = 4 << 20
+	const size = 4<<20 - 512
 	for _, f := range formats() {
 		for name, bad := range map[string]piece{
 			"overlap":              {8191, make([]byte, 10)},
@@ -265,6 +267,8 @@ func TestFull(t *testing.T) {
 		"qcow2":            func(f *full) (vdisk.Disk, error) { return vdisk.NewQCOW2(f, options(size)) },
 		"qcow2 compressed": func(f *full) (vdisk.Disk, error) { return vdisk.NewCompressedQCOW2(f, options(size)) },
 		"vmdk":             func(f *full) (vdisk.Disk, error) { return vdisk.NewVMDK(f, options(size)) },
+		"vhd fixed":        func(f *full) (vdisk.Disk, error) { return vdisk.NewFixedVHD(f, options(size)) },
+		"vhd dynamic":      func(f *full) (vdisk.Disk, error) { return vdisk.NewDynamicVHD(f, options(size)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for calls := 0; ; calls++ {

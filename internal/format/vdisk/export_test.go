@@ -1,0 +1,4 @@
+package vdisk
+
+// VHDGeometry is vhdGeometry for tests.
+var VHDGeometry = vhdGeometry
