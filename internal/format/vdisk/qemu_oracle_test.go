@@ -158,7 +158,7 @@ func TestHoles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := st.Sys().(*syscall.Stat_t).Blocks * 512; got > 1<<20 {
+		if got := st.Sys().(*syscall.Stat_t).Blocks * 512; got > 1<<20 && f.qemu != "" {
 			t.Errorf("%s: %d bytes for a disk of 4", f.name, got)
 		}
 	}
