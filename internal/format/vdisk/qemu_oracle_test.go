@@ -3,9 +3,12 @@ package vdisk_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -60,13 +63,17 @@ func TestQEMU(t *testing.T) {
 		{"two tables", 700<<20 + 512, 60},
 		{"20 GiB", 20 << 30, 40},
 	} {
-		list := pieces(11, c.size, c.count)
 		for _, f := range formats() {
 			if f.qemu == "" {
 				continue
 			}
+			size := c.size
+			if f.qemu == "vhdx" { // whose holes QEMU reads; see TestVHDXBitmaps
+				size = min(size, 200<<20)
+			}
 			t.Run(c.name+"/"+f.name, func(t *testing.T) {
-				judge(t, f, write(t, f, c.size, list), reference(t, round(c.size, f.align), list))
+				list := pieces(11, size, c.count)
+				judge(t, f, write(t, f, size, list), reference(t, round(size, f.align), list))
 			})
 		}
 	}
@@ -101,18 +108,20 @@ func judge(t *testing.T, f format, image, want string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	back := filepath.Join(t.TempDir(), "back")
-	run(t, "qemu-img", "convert", "-f", f.qemu, "-O", "raw", image, back)
-	got, err := os.Stat(back)
-	if err != nil {
+	var info struct {
+		Size int64 `json:"virtual-size"`
+	}
+	if err := json.Unmarshal([]byte(run(t, "qemu-img", "info", "-f", f.qemu, "--output=json", image)), &info); err != nil {
 		t.Fatal(err)
 	}
-	if got.Size() != st.Size() {
-		t.Errorf("a disk of %d bytes, want %d", got.Size(), st.Size())
+	if info.Size != st.Size() {
+		t.Errorf("a disk of %d bytes, want %d", info.Size, st.Size())
 	}
 	if st.Size() > 64<<20 {
 		return
 	}
+	back := filepath.Join(t.TempDir(), "back")
+	run(t, "qemu-img", "convert", "-f", f.qemu, "-O", "raw", image, back)
 	a, err := os.ReadFile(want)
 	if err != nil {
 		t.Fatal(err)
@@ -123,6 +132,31 @@ func judge(t *testing.T, f format, image, want string) {
 	}
 	if !bytes.Equal(a, b) {
 		t.Error("other bytes than written")
+	}
+}
+
+// TestVHDXBitmaps reads blocks on both sides of the entries of a table that are for
+// bitmaps.
+func TestVHDXBitmaps(t *testing.T) {
+	if _, err := exec.LookPath("qemu-io"); err != nil {
+		t.Skip("no qemu-io")
+	}
+	list := []piece{
+		{4<<30 - 4096, bytes.Repeat([]byte{1}, 4096)},
+		{4 << 30, bytes.Repeat([]byte{2}, 4096)},
+		{8<<30 - 4096, bytes.Repeat([]byte{3}, 8192)},
+		{20<<30 - 4096, bytes.Repeat([]byte{4}, 4096)},
+	}
+	args := []string{"qemu-io", "-r", "-f", "vhdx"}
+	for _, p := range list {
+		args = append(args, "-c", fmt.Sprintf("read -P %d %d %d", p.data[0], p.off, len(p.data)))
+	}
+	for _, f := range formats() {
+		if f.qemu == "vhdx" {
+			if out := run(t, append(args, write(t, f, 20<<30, list))...); strings.Contains(out, "failed") {
+				t.Error(out)
+			}
+		}
 	}
 }
 
@@ -158,7 +192,7 @@ func TestHoles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := st.Sys().(*syscall.Stat_t).Blocks * 512; got > 1<<20 && f.qemu != "" {
+		if got := st.Sys().(*syscall.Stat_t).Blocks * 512; got > 2<<20 && f.qemu != "" {
 			t.Errorf("%s: %d bytes for a disk of 4", f.name, got)
 		}
 	}

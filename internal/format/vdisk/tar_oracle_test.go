@@ -22,10 +22,7 @@ func TestTar(t *testing.T) {
 	const size = 41<<20 + 512
 	list := pieces(13, size, 100)
 	image := write(t, gce(t), size, list)
-	if got, want := run(t, "tar", "-tzf", image), "disk.raw\n"; got != want {
-		t.Errorf("tar lists %q, want %q", got, want)
-	}
-	cmd := exec.Command("tar", "-xzOf", image)
+	cmd := exec.Command("tar", "-xzOf", image, "disk.raw")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

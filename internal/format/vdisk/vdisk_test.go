@@ -37,6 +37,7 @@ func formats() []format {
 		{"vmdk", "vmdk", 1, stream(vdisk.NewVMDK)},
 		{"vhd fixed", "vpc", vdisk.VHDAlignment, target(vdisk.NewFixedVHD)},
 		{"vhd dynamic", "vpc", vdisk.VHDAlignment, target(vdisk.NewDynamicVHD)},
+		{"vhdx", "vhdx", 1, target(vdisk.NewVHDX)},
 		{"gce", "", vdisk.GCEAlignment, stream(vdisk.NewGCE)},
 	}
 }
@@ -270,6 +271,7 @@ func TestFull(t *testing.T) {
 		"vmdk":             func(f *full) (vdisk.Disk, error) { return vdisk.NewVMDK(f, options(size)) },
 		"vhd fixed":        func(f *full) (vdisk.Disk, error) { return vdisk.NewFixedVHD(f, options(size)) },
 		"vhd dynamic":      func(f *full) (vdisk.Disk, error) { return vdisk.NewDynamicVHD(f, options(size)) },
+		"vhdx":             func(f *full) (vdisk.Disk, error) { return vdisk.NewVHDX(f, options(size)) },
 		"gce":              func(f *full) (vdisk.Disk, error) { return vdisk.NewGCE(f, options(size)) },
 	} {
 		t.Run(name, func(t *testing.T) {
