@@ -8,7 +8,7 @@ import (
 )
 
 // batchSize is how many bytes of a disk are compressed together, by all
-// processors. Two batches are kept: one is filled while the other is compressed.
+// processors. Two batches are kept.
 const batchSize = 4 << 20
 
 // deflateLevel is that of formats without a window of their own.
@@ -22,10 +22,11 @@ type packer interface {
 }
 
 // A press compresses the blocks of a disk on all processors and hands them on
-// in their order. No goroutine outlives a batch.
+// in their order. While a batch is compressed, the one before it is written and
+// the one behind it filled. No goroutine outlives a batch.
 type press struct {
-	blockSize int
 	newPacker func() (packer, error)
+	packers   []packer // of the batch that runs
 	// write takes the blocks and what became of them, in the caller's goroutine. It
 	// must not keep the bytes.
 	write func(n int64, block, packed []byte) error
@@ -35,10 +36,9 @@ type press struct {
 
 // A batch is some blocks on their way through the press.
 type batch struct {
-	blocks  []pressed
-	used    int
-	packers []packer
-	done    sync.WaitGroup
+	blocks []pressed
+	used   int
+	done   sync.WaitGroup
 }
 
 type pressed struct {
@@ -50,7 +50,7 @@ type pressed struct {
 
 func newPress(blockSize int, newPacker func() (packer, error), write func(n int64, block, packed []byte) error) *press {
 	return &press{
-		blockSize: blockSize, newPacker: newPacker, write: write,
+		newPacker: newPacker, write: write,
 		filling: &batch{blocks: make([]pressed, batchSize/blockSize)},
 		running: &batch{blocks: make([]pressed, batchSize/blockSize)},
 	}
@@ -67,26 +67,14 @@ func (p *press) put(n int64, block []byte) error {
 	return p.turn()
 }
 
-// turn hands on the batch that runs and starts the one that was filled.
+// turn starts the batch that was filled, and hands on the one that ran before.
 func (p *press) turn() error {
-	if err := p.collect(); err != nil {
-		return err
-	}
+	p.running.done.Wait()
 	p.filling, p.running = p.running, p.filling
-	return p.running.start(p.newPacker)
-}
-
-// flush hands on all blocks.
-func (p *press) flush() error {
-	if err := p.turn(); err != nil {
+	if err := p.start(p.running); err != nil {
 		return err
 	}
-	return p.collect()
-}
-
-func (p *press) collect() error {
-	b := p.running
-	b.done.Wait()
+	b := p.filling
 	for i := range b.blocks[:b.used] {
 		e := &b.blocks[i]
 		if e.err != nil {
@@ -100,21 +88,30 @@ func (p *press) collect() error {
 	return nil
 }
 
-func (b *batch) start(newPacker func() (packer, error)) error {
+// flush hands on all blocks.
+func (p *press) flush() error {
+	if err := p.turn(); err != nil {
+		return err
+	}
+	return p.turn()
+}
+
+// start lets each processor compress the next block until there is none.
+func (p *press) start(b *batch) error {
 	workers := min(runtime.GOMAXPROCS(0), b.used)
-	for len(b.packers) < workers {
-		k, err := newPacker()
+	for len(p.packers) < workers {
+		k, err := p.newPacker()
 		if err != nil {
 			return err
 		}
-		b.packers = append(b.packers, k)
+		p.packers = append(p.packers, k)
 	}
 	var next atomic.Int64
 	blocks := b.blocks[:b.used]
-	for _, k := range b.packers[:workers] {
+	for _, k := range p.packers[:workers] {
 		b.done.Go(func() {
-			for i := next.Add(1); i <= int64(len(blocks)); i = next.Add(1) {
-				e := &blocks[i-1]
+			for i := next.Add(1) - 1; i < int64(len(blocks)); i = next.Add(1) - 1 {
+				e := &blocks[i]
 				e.packed.Reset()
 				e.err = k.pack(&e.packed, e.block)
 			}
