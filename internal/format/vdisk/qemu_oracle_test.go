@@ -43,6 +43,14 @@ func run(t testing.TB, args ...string) string {
 	return string(out)
 }
 
+// quiet runs a program that complains by words only of what it can live with.
+func quiet(t testing.TB, args ...string) {
+	t.Helper()
+	if out := run(t, args...); out != "" {
+		t.Errorf("%q: %s", args, out)
+	}
+}
+
 func round(n, to int64) int64 { return (n + to - 1) / to * to }
 
 // TestQEMU lets QEMU check each format, and compare the disk.
@@ -100,10 +108,10 @@ func judge(t *testing.T, f format, image, want string) {
 	t.Helper()
 	switch f.qemu {
 	case "qcow2", "vmdk", "vhdx":
-		run(t, "qemu-img", "check", "-q", "-f", f.qemu, image)
+		quiet(t, "qemu-img", "check", "-q", "-f", f.qemu, image)
 	}
 	// It lets a longer disk pass if the rest is zero; -s would want the same holes.
-	run(t, "qemu-img", "compare", "-q", "-f", "raw", "-F", f.qemu, want, image)
+	quiet(t, "qemu-img", "compare", "-q", "-f", "raw", "-F", f.qemu, want, image)
 	st, err := os.Stat(want)
 	if err != nil {
 		t.Fatal(err)
@@ -179,6 +187,39 @@ func TestVHDGeometry(t *testing.T) {
 		want := [3]int64{int64(binary.BigEndian.Uint16(image[56:])), int64(image[58]), int64(image[59])}
 		if got != want {
 			t.Errorf("a disk of %s, really %d bytes: geometry %v, want %v", size, bytes, got, want)
+		}
+	}
+}
+
+// TestVHDSums checks the check sums, to which QEMU does not object: the ones'
+// complement of the sum of all other bytes.
+func TestVHDSums(t *testing.T) {
+	for _, f := range formats() {
+		if f.qemu != "vpc" {
+			continue
+		}
+		image, err := os.ReadFile(write(t, f, 5<<20, pieces(1, 5<<20, 4)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(what string, p []byte, field int) {
+			var sum uint32
+			for i, b := range p {
+				if i < field || i >= field+4 {
+					sum += uint32(b)
+				}
+			}
+			if got := binary.BigEndian.Uint32(p[field:]); got != ^sum {
+				t.Errorf("%s: check sum of the %s %#x, want %#x", f.name, what, got, ^sum)
+			}
+		}
+		footer := image[len(image)-512:]
+		check("footer", footer, 64)
+		if f.name == "vhd dynamic" {
+			check("header", image[512:1536], 36)
+			if !bytes.Equal(image[:512], footer) {
+				t.Error("the copy of the footer is not one")
+			}
 		}
 	}
 }

@@ -216,11 +216,35 @@ func TestClosed(t *testing.T) {
 
 func TestSizes(t *testing.T) {
 	for _, f := range formats() {
-		for _, size := range []int64{0, -512, 511, 1<<20 + 1, -1 << 63} {
+		sizes := []int64{0, -512, 511, 1<<20 + 1, -1 << 63}
+		if f.qemu != "raw" {
+			sizes = append(sizes, 1<<62)
+		}
+		for _, size := range sizes {
 			if _, err := f.create(file(t), options(size)); err == nil {
 				t.Errorf("%s: a disk of %d bytes", f.name, size)
 			}
 		}
+	}
+}
+
+// TestNames has names that a descriptor cannot hold, and none.
+func TestNames(t *testing.T) {
+	for _, name := range []string{"a/b.vmdk", `a\b.vmdk`, `a".vmdk`, "a\n.vmdk", strings.Repeat("x", 256)} {
+		if _, err := vdisk.NewVMDK(io.Discard, vdisk.Options{Size: 1 << 20, Name: name}); err == nil {
+			t.Errorf("name %q", name)
+		}
+	}
+	var b bytes.Buffer
+	disk, err := vdisk.NewVMDK(&b, vdisk.Options{Size: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if want := `RW 2048 SPARSE "disk.vmdk"`; !bytes.Contains(b.Bytes(), []byte(want)) {
+		t.Errorf("no %s in the descriptor", want)
 	}
 }
 
