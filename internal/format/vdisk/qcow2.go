@@ -188,19 +188,23 @@ func (q *qcow2) end() error {
 	return err
 }
 
-// writeRefs writes the reference counts, which count the clusters that hold them
-// too, and returns where their table is and how many clusters it has.
-func (q *qcow2) writeRefs() (off, length int64, err error) {
-	used := int64(len(q.refs))
-	var count int64 // of blocks
+// qcow2Refs returns how many clusters the reference counts of a file of used
+// clusters take, which are counted too: blocks, and the table of these.
+func qcow2Refs(used int64) (blocks, table int64) {
 	for {
-		length = clusters(8 * count)
-		need := (used + count + length + qcow2RefEntries - 1) / qcow2RefEntries
-		if need == count {
-			break
+		table = clusters(8 * blocks)
+		need := (used + blocks + table + qcow2RefEntries - 1) / qcow2RefEntries
+		if need == blocks {
+			return blocks, table
 		}
-		count = need
+		blocks = need
 	}
+}
+
+// writeRefs writes the reference counts, and returns where their table is and how
+// many clusters it has.
+func (q *qcow2) writeRefs() (off, length int64, err error) {
+	count, length := qcow2Refs(int64(len(q.refs)))
 	first := q.allocate(count)
 	off = q.allocate(length)
 	table := make([]byte, 8*count)

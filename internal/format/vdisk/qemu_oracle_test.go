@@ -169,10 +169,16 @@ func TestVHDXBitmaps(t *testing.T) {
 }
 
 // TestVHDGeometry compares the geometry that QEMU gives to disks of VHD images,
-// which it rounds up to whole cylinders.
+// which it rounds up to whole cylinders. The first two are bounds that it does not
+// meet.
 func TestVHDGeometry(t *testing.T) {
 	if _, err := exec.LookPath("qemu-img"); err != nil {
 		t.Skip("no qemu-img")
+	}
+	for _, c := range []struct{ sectors, cylinders, sectorsOfTrack int64 }{{17 * 4096, 140, 31}, {31 * 16384, 503, 63}} {
+		if c2, h, s := vdisk.VHDGeometry(c.sectors); c2 != c.cylinders || h != 16 || s != c.sectorsOfTrack {
+			t.Errorf("a disk of %d sectors: geometry %d/%d/%d, want %d/16/%d", c.sectors, c2, h, s, c.cylinders, c.sectorsOfTrack)
+		}
 	}
 	for _, size := range []string{"512", "3M", "40M", "200M", "511M", "1G", "9G", "33G", "127G", "300G", "1500G"} {
 		path := filepath.Join(t.TempDir(), "image")

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/bootc-go/bootc/internal/format/vdisk"
 )
 
@@ -326,6 +328,35 @@ func fill(create func(*full) (vdisk.Disk, error), f *full, list []piece) error {
 		disk.WriteAt(p.data, p.off)
 	}
 	return disk.Close()
+}
+
+// A recorder notes what is written.
+type recorder struct{ ranges [][2]int64 }
+
+func (r *recorder) WriteAt(p []byte, off int64) (int, error) {
+	r.ranges = append(r.ranges, [2]int64{off, off + int64(len(p))})
+	return len(p), nil
+}
+
+func (r *recorder) Truncate(int64) error { return nil }
+
+// TestPages leaves out pages of zeros, and not more.
+func TestPages(t *testing.T) {
+	var r recorder
+	disk, err := vdisk.NewRaw(&r, options(1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := bytes.Repeat([]byte{1}, 10*4096)
+	clear(data[2*4096-100 : 5*4096-100]) // pages 2 to 4 of the disk
+	clear(data[6*4096 : 7*4096])         // no whole page
+	if _, err := disk.WriteAt(data, 100); err != nil {
+		t.Fatal(err)
+	}
+	want := [][2]int64{{100, 2 * 4096}, {5 * 4096, 10*4096 + 100}}
+	if diff := cmp.Diff(want, r.ranges); diff != "" {
+		t.Errorf("written (-want +got):\n%s", diff)
+	}
 }
 
 func file(t testing.TB) *os.File {
