@@ -56,9 +56,11 @@ func NewBare(sysroot *os.Root) *State { return &State{root: sysroot, bare: true}
 
 // Grafts are the directories of an image that belong to the state of a
 // deployment, by their paths on the physical root. They are what Create and
-// CopyVar write.
+// CopyVar write; what those leave out is removed from the image's tree.
 func Grafts(id bootc.ID, image *tree.Tree) map[string]*tree.Node {
-	grafts := map[string]*tree.Node{path.Join(Path(id), "etc"): image.Lookup("/etc")}
+	etc := image.Lookup("/etc")
+	etc.RemoveChild(".updated")
+	grafts := map[string]*tree.Node{path.Join(Path(id), "etc"): etc}
 	if n := image.Lookup("/var"); n != nil && n.IsDir() {
 		grafts[varDir] = n
 	}
