@@ -27,6 +27,7 @@ var floors = []string{
 
 // sameFloor lists the imports inside one floor. Each line is a decision.
 var sameFloor = []string{
+	"internal/action/build → internal/action/install",
 	"internal/content/images → internal/content/objects",
 	"internal/content/images/imagestest → internal/content/images",
 	"internal/content/registry → internal/content/images",

@@ -1,0 +1,174 @@
+// Package build makes disk images of an image, without root, without mounts and
+// without devices.
+//
+// It is an installation ([install.Plan.Fill]) on a machine that is only described:
+// the image goes into a store of the user's, state and boot entries become file
+// trees, and those are written as file systems, front to back, into all formats
+// that were asked for at once. Objects are written with fs-verity enabled.
+//
+// Invariants:
+//   - the same image and options give the same bytes, whoever builds;
+//   - a file has its name only when it is complete and on disk; after an error
+//     there is no new file.
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/action/install"
+	"github.com/bootc-go/bootc/internal/machine/storage"
+)
+
+// DefaultSize is the size of a disk for which none was asked, in bytes. One that
+// an image does not fit is made larger.
+const DefaultSize = 10 << 30
+
+// Options say what to build. Install.Source, Types, Dir and Store are needed.
+type Options struct {
+	// Install says which image, and what goes in beside it. Its Device is not
+	// used.
+	Install install.Options
+	Types   []string // names of formats; see Types
+	Dir     string   // where the files go; must exist
+	Name    string   // what the files are called, without ending; "": after the image
+	Size    uint64   // of the disk in bytes; 0: DefaultSize, or what is needed
+	Store   string   // a directory that keeps images between builds
+	Seed    string   // what identifiers are made of; "": the image
+	// Time is when everything that the image does not date was made, in seconds
+	// since 1970; nil: when the image was made.
+	Time *int64
+}
+
+// A Plan says what will be built.
+type Plan struct {
+	Options    Options
+	Manifest   bootc.Digest
+	Partitions []storage.Partition // of a disk of Options.Size, or DefaultSize
+
+	formats []format
+	install *install.Plan
+}
+
+// New looks at the image and at the directory, and changes nothing. The caller
+// closes the plan.
+func New(ctx context.Context, o Options) (*Plan, error) {
+	p := &Plan{Options: o}
+	if len(o.Types) == 0 {
+		return nil, errors.New("no type of disk image was asked for")
+	}
+	for _, name := range o.Types {
+		f, err := findFormat(name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(p.formats, func(g format) bool { return g.name == f.name }) {
+			p.formats = append(p.formats, f)
+		}
+	}
+	if p.Options.Name == "" {
+		p.Options.Name = baseName(o.Install.Source)
+	}
+	if strings.ContainsAny(p.Options.Name, "/\x00") || p.Options.Name[0] == '.' {
+		return nil, fmt.Errorf("the name %q cannot be that of a file", p.Options.Name)
+	}
+	if err := unix.Access(o.Dir, unix.W_OK|unix.X_OK); err != nil {
+		return nil, fmt.Errorf("output directory %s: %w", o.Dir, err)
+	}
+	var err error
+	if p.Partitions, err = storage.Layout(p.size(0), p.storage("")); err != nil {
+		return nil, err
+	}
+	p.Options.Install.Device = ""
+	if p.install, err = install.New(ctx, p.Options.Install); err != nil {
+		return nil, err
+	}
+	p.Manifest = p.install.Manifest
+	return p, nil
+}
+
+// Close releases the image's source.
+func (p *Plan) Close() error { return p.install.Close() }
+
+// String describes the plan.
+func (p *Plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Image: %s\nDigest: %s\n", p.Options.Install.Source.Containers(), p.Manifest)
+	fmt.Fprintf(&b, "Follows: %s\n", p.install.Options.Target.Containers())
+	b.WriteString(storage.Describe(p.size(0), p.Partitions))
+	for _, k := range p.Options.Install.Kargs {
+		fmt.Fprintf(&b, "Kernel argument: %s\n", k)
+	}
+	if len(p.Options.Install.SSHKeys) > 0 {
+		b.WriteString("SSH keys of root: yes\n")
+	}
+	for _, f := range p.formats {
+		fmt.Fprintf(&b, "File: %s\n", p.file(f))
+	}
+	return b.String()
+}
+
+// file is where the image in a format goes.
+func (p *Plan) file(f format) string {
+	return filepath.Join(p.Options.Dir, p.Options.Name+"."+f.ending)
+}
+
+// size is the size of the disk for a root with so many bytes in it.
+func (p *Plan) size(content int64) uint64 {
+	size := p.Options.Size
+	if size == 0 {
+		// As much again for the first update, and room to work.
+		size = max(DefaultSize, uint64(2*content)+2<<30)
+	}
+	unit := uint64(1 << 20)
+	for _, f := range p.formats {
+		unit = max(unit, f.unit)
+	}
+	return (size + unit - 1) / unit * unit
+}
+
+// storage says how the disk of an architecture is divided.
+func (p *Plan) storage(arch string) storage.Options {
+	o := p.Options.Install.Storage
+	o.Arch = arch
+	return o
+}
+
+var notInName = regexp.MustCompile(`[^A-Za-z0-9._-]`)
+
+// baseName is what an image is called without its place and tag.
+func baseName(r bootc.Ref) string {
+	name, _, _ := strings.Cut(r.Name, "@")
+	name = path.Base(name)
+	if at := strings.LastIndexByte(name, ':'); at > 0 {
+		name = name[:at]
+	}
+	name = strings.TrimLeft(notInName.ReplaceAllString(name, "_"), ".")
+	if name == "" {
+		return "disk"
+	}
+	return name
+}
+
+// scratch makes a directory for what is small. remove removes it.
+func scratch() (root *os.Root, remove func() error, err error) {
+	dir, err := os.MkdirTemp("", "bootc-build-")
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err = os.OpenRoot(dir)
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return root, func() error { return errors.Join(root.Close(), os.RemoveAll(dir)) }, nil
+}
