@@ -101,7 +101,7 @@ func (a *App) command() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.upgradeCommand(), a.switchCommand(), a.rollbackCommand(), a.statusCommand(),
-		a.installCommand(), a.finalizeCommand(), a.configDiffCommand(), a.containerCommand(), a.internalsCommand(),
+		a.installCommand(), a.buildDiskCommand(), a.finalizeCommand(), a.configDiffCommand(), a.containerCommand(), a.internalsCommand(),
 	)
 	for _, c := range a.missingCommands() {
 		root.AddCommand(c)

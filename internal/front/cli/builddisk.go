@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/action/build"
+	"github.com/bootc-go/bootc/internal/action/install"
+	"github.com/bootc-go/bootc/internal/machine/storage"
+)
+
+// buildDisk are the options of build-disk.
+type buildDisk struct {
+	progressFlags
+	types                     []string
+	output, name, store, seed string
+	target, targetTransport   string
+	size, rootSize            string
+	kargs                     []string
+	sshKeys                   string
+	arch                      string
+	allowMissing, dryRun      bool
+}
+
+func (a *App) buildDiskCommand() *cobra.Command {
+	var f buildDisk
+	cmd := &cobra.Command{
+		Use:   "build-disk IMAGE",
+		Short: "Make disk images of an image, without root",
+		Long: "Make disk images of an image: what bootc install to-disk would make of an empty\n" +
+			"disk. It needs no privileges. The same image and options give the same bytes.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.buildDisk(cmd.Context(), args[0], f); err != nil {
+				return fmt.Errorf("cannot build disk images: %w", err)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	f.progressFlags.add(cmd)
+	flags.StringSliceVar(&f.types, "type", []string{"raw"}, "make images of `TYPE`: "+strings.Join(build.Types(), ", ")+" (may be repeated)")
+	flags.StringVar(&f.output, "output", ".", "write the files to the directory `DIR`")
+	flags.StringVar(&f.name, "name", "", "call the files `NAME` and their type (default: the image's name)")
+	flags.StringVar(&f.size, "size", "", "size of the disk, such as 20G (a plain number is MiB; default: 10G, or what the image needs)")
+	flags.StringVar(&f.rootSize, "root-size", "", "size of the root partition (default: the rest of the disk)")
+	flags.StringVar(&f.target, "target-imgref", "", "record `REF` as the image that the machine follows (default: IMAGE)")
+	flags.StringVar(&f.targetTransport, "target-transport", "registry", "how --target-imgref is to be read")
+	flags.StringArrayVar(&f.kargs, "karg", nil, "add a kernel argument (may be repeated)")
+	flags.StringVar(&f.sshKeys, "root-ssh-authorized-keys", "", "let the keys in `FILE` log in as root")
+	flags.BoolVar(&f.allowMissing, "allow-missing-verity", false, "make a machine that boots although fs-verity is missing")
+	flags.StringVar(&f.arch, "arch", "", "take the image for `ARCH`, such as arm64 (default: this machine's)")
+	flags.StringVar(&f.seed, "seed", "", "make identifiers of partitions and file systems from `TEXT` (default: from the image)")
+	flags.StringVar(&f.store, "store", "", "keep what was fetched in the directory `DIR` (default: bootc in the user's cache)")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only print what would be made")
+	return cmd
+}
+
+func (a *App) buildDisk(ctx context.Context, image string, f buildDisk) error {
+	o, err := f.options(image)
+	if err != nil {
+		return err
+	}
+	o.Install.Registry = a.registryOptions(nil)
+	o.Install.Registry.Architecture = f.arch
+	progress, done, err := a.progress(f.progressFlags)
+	if err != nil {
+		return err
+	}
+	defer done()
+	plan, err := build.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer plan.Close()
+	if f.dryRun {
+		_, err := fmt.Fprint(a.Stdout, plan)
+		return err
+	}
+	id, files, err := plan.Apply(ctx, progress)
+	done()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Stdout, "Digest: %s\nVerity: %s\n", plan.Manifest, id)
+	for _, file := range files {
+		fmt.Fprintln(a.Stdout, file)
+	}
+	return nil
+}
+
+func (f *buildDisk) options(image string) (o build.Options, err error) {
+	o = build.Options{Types: f.types, Dir: f.output, Name: f.name, Store: f.store, Seed: f.seed}
+	o.Install = install.Options{Kargs: f.kargs, AllowMissingVerity: f.allowMissing}
+	if o.Install.Source, err = bootc.ParseRef(image); err != nil {
+		return o, err
+	}
+	if f.target != "" {
+		if o.Install.Target, err = parseTarget(f.targetTransport, f.target); err != nil {
+			return o, fmt.Errorf("--target-imgref: %w", err)
+		}
+	}
+	if f.sshKeys != "" {
+		if o.Install.SSHKeys, err = readFile("--root-ssh-authorized-keys", f.sshKeys); err != nil {
+			return o, err
+		}
+	}
+	for option, c := range map[string]struct {
+		text string
+		to   *uint64
+	}{"--size": {f.size, &o.Size}, "--root-size": {f.rootSize, &o.Install.Storage.RootSize}} {
+		if c.text == "" {
+			continue
+		}
+		if *c.to, err = storage.ParseSize(c.text); err != nil {
+			return o, fmt.Errorf("%s: %w", option, err)
+		}
+	}
+	if o.Store == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return o, errors.New("there is no home directory to keep images in, so --store is needed")
+		}
+		o.Store = filepath.Join(cache, "bootc")
+	}
+	o.Time, err = sourceDate(os.Getenv("SOURCE_DATE_EPOCH"))
+	return o, err
+}
+
+// sourceDate reads SOURCE_DATE_EPOCH, nil if it is not set.
+func sourceDate(text string) (*int64, error) {
+	if text == "" {
+		return nil, nil
+	}
+	t, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || t < 0 {
+		return nil, fmt.Errorf("SOURCE_DATE_EPOCH %q: want seconds since 1970", text)
+	}
+	return &t, nil
+}
