@@ -59,7 +59,8 @@ func demo(ctx context.Context, s *screen) error {
 		defer func() { end(); v2() }()
 	}
 	d.phase("push version 1 to a registry; version 2 is built meanwhile", func() error { return d.publish(v1, stable) })
-	d.phase("boot version 1 live, beside an empty disk", func() error { return d.live(v1) })
+	d.phase("an ordinary user makes a disk image of it", func() error { return d.build(stable) })
+	d.phase("boot the disk image, beside an empty disk", d.imaged)
 	d.phase("the image installs itself", func() error {
 		if err := d.machine.WriteFile(ctx, "/run/key.pub", lab.AuthorizedKey()); err != nil {
 			return err
@@ -108,6 +109,8 @@ type run struct {
 	ctx     context.Context
 	screen  *screen
 	lab     *vm.Lab
+	home    string // of the ordinary user
+	images  string // the directory of disk images
 	disk    vm.Disk
 	machine *vm.Machine
 	err     error
@@ -156,16 +159,27 @@ func (d *run) publish(img *vm.Image, as string) error {
 	return err
 }
 
-// live boots an image without installing it; its /dev/vdb is the demo's disk.
-func (d *run) live(img *vm.Image) error {
-	live, err := d.lab.Live(d.ctx, img)
+// build makes a disk image of what the registry has under a name.
+func (d *run) build(as string) (err error) {
+	if d.home, err = os.MkdirTemp("/var/tmp", "bootc-demo-"); err != nil {
+		return err
+	}
+	d.screen.command("bootc build-disk docker://" + d.lab.Registry().HostName(as) + " --root-ssh-authorized-keys …")
+	d.images, err = d.lab.BuildDisk(d.ctx, d.home, as, io.Writer(d.screen))
+	d.screen.endLine()
+	return err
+}
+
+// imaged boots the disk image; /dev/vdb is the demo's disk.
+func (d *run) imaged() (err error) {
+	image, err := d.lab.Overlay(d.ctx, "image", vm.Disk{Path: filepath.Join(d.images, "disk.raw"), Format: "raw"})
 	if err != nil {
 		return err
 	}
 	if d.disk, err = d.lab.NewDisk(d.ctx, "disk", "10G"); err != nil {
 		return err
 	}
-	d.machine, err = d.lab.Machine("live", vm.Hardware{Live: live, Key: true, Disks: []vm.Disk{live.Disk, d.disk}})
+	d.machine, err = d.lab.Machine("image", vm.Hardware{Disks: []vm.Disk{image, d.disk}})
 	if err != nil {
 		return err
 	}
@@ -206,4 +220,5 @@ func (d *run) off() {
 	if d.machine != nil {
 		d.machine.PowerCut()
 	}
+	os.RemoveAll(d.home)
 }
