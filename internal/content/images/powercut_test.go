@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/content/images/imagestest"
+	"github.com/bootc-go/bootc/internal/format/verity"
 )
 
 var errCut = errors.New("power cut")
@@ -161,6 +163,56 @@ func checkImage(t *testing.T, r *images.Repository, where string, manifest bootc
 	for path, n := range files(img.Tree, booted) {
 		if _, err := r.ReadFile(n); err != nil {
 			t.Errorf("%s: %s: %v", where, path, err)
+		}
+	}
+}
+
+// TestPowerCutDuringRepair cuts the power before every flush and every link of a
+// repair. Another image stays whole, and the next repair makes everything whole.
+func TestPowerCutDuringRepair(t *testing.T) {
+	other := twoLayers(imagestest.Options{Version: "other"})
+	src := imagestest.New(imagestest.Options{Version: "damaged"},
+		imagestest.Layer{Entries: append(imagestest.Base(), imagestest.File("usr/bin/tool", imagestest.Big("damaged", 300_000)))},
+		imagestest.Layer{Entries: []imagestest.Entry{imagestest.File("etc/conf", imagestest.Big("damaged conf", 1000))}})
+	tool := "objects/" + verity.Sum(verity.SHA512, []byte(imagestest.Big("damaged", 300_000))).ObjectPath()
+	conf := "objects/" + verity.Sum(verity.SHA512, []byte(imagestest.Big("damaged conf", 1000))).ObjectPath()
+	for done, cuts := false, 0; !done; cuts++ {
+		r, path := newRepo(t)
+		otherID, err := keep(r, other)
+		must(t, err)
+		id, err := keep(r, src)
+		must(t, err)
+		r.Close()
+		flipAt(tool, 5)(t, path)
+		remove(conf)(t, path)
+		remove("images/"+string(id))(t, path)
+
+		r = openRepo(t, path)
+		report, err := r.Check(t.Context(), images.CheckOptions{})
+		must(t, err)
+		r.Condemn(report)
+		whole := slices.DeleteFunc(objectFiles(t, path), func(p string) bool { return strings.HasSuffix(p, tool) })
+		c := &cutter{t: t, path: path, left: cuts, flushed: whole}
+		r.Intercept(c.flush, c.step)
+		err = r.Repair(t.Context(), src, nil, id)
+		if done = err == nil; !done {
+			if !errors.Is(err, errCut) {
+				t.Fatalf("cut %d: %v", cuts, err)
+			}
+			c.spoil()
+		}
+		r.Close()
+
+		where := fmt.Sprintf("cut %d", cuts)
+		r = openRepo(t, path)
+		checkImage(t, r, where, other.Digest(), otherID)
+		if report := repair(t, r, src); !report.OK() {
+			t.Errorf("%s: the next repair leaves %v", where, report.Problems)
+		}
+		checkImage(t, r, where+", next repair", src.Digest(), id)
+		checkLayout(t, path)
+		if done && cuts < 5 {
+			t.Errorf("%d cuts, want at least 5", cuts)
 		}
 	}
 }
