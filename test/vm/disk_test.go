@@ -1,11 +1,14 @@
 package vm_test
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/bootc-go/bootc/internal/format/gpt"
 	"github.com/bootc-go/bootc/test/vm"
 )
 
@@ -18,7 +21,8 @@ func TestDiskImage(t *testing.T) {
 	for _, format := range []string{"raw", "qcow2", "vmdk", "vhd"} {
 		t.Run(format, func(t *testing.T) {
 			s := newStory(t)
-			g := s.imaged("machine", dir, format)
+			disk := s.imaged(dir, format)
+			g := s.boot("machine", vm.Hardware{Disks: []vm.Disk{disk}})
 			g.wantRunning("1")
 			g.wantIn("findmnt -no OPTIONS /", "verity=require")
 			g.wantIn("cat /proc/cmdline", "lab.built=1")
@@ -32,6 +36,8 @@ func TestDiskImage(t *testing.T) {
 			g.reboot()
 			g.wantWhole("other")
 			g.want("cat /etc/lab-local /var/lab-data", "here\ndata")
+			g.shutdown()
+			s.checkRoot(disk)
 		})
 	}
 }
@@ -53,15 +59,36 @@ func (s *story) buildDisk(img *vm.Image, options ...string) string {
 	return dir
 }
 
-// imaged boots a machine from a disk image in a format, which stays as it is.
-func (s *story) imaged(name, dir, format string) *guest {
+// imaged makes a disk that begins as a disk image in a format.
+func (s *story) imaged(dir, format string) vm.Disk {
 	s.t.Helper()
 	driver := format
 	if format == "vhd" {
 		driver = "vpc"
 	}
-	disk, err := s.lab.Overlay(s.ctx, s.name(name), vm.Disk{Path: filepath.Join(dir, "disk."+format), Format: driver})
+	disk, err := s.lab.Overlay(s.ctx, s.name("disk"), vm.Disk{Path: filepath.Join(dir, "disk."+format), Format: driver})
 	s.must(err)
 	s.discard(disk)
-	return s.boot(name, vm.Hardware{Disks: []vm.Disk{disk}})
+	return disk
+}
+
+// checkRoot has e2fsck look at the root of a machine that was shut down: the
+// kernel and who made the file system agree about it.
+func (s *story) checkRoot(disk vm.Disk) {
+	s.t.Helper()
+	raw, err := s.lab.RawCopy(s.ctx, s.name("checked"), disk)
+	s.must(err)
+	s.discard(raw)
+	f, err := os.Open(raw.Path)
+	s.must(err)
+	defer f.Close()
+	st, err := f.Stat()
+	s.must(err)
+	table, err := gpt.Read(f, 512, st.Size())
+	s.must(err)
+	root := table.Partitions[len(table.Partitions)-1]
+	out, err := exec.Command("e2fsck", "-f", "-n", fmt.Sprintf("%s?offset=%d", raw.Path, root.First*512)).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("e2fsck: %v\n%s", err, out)
+	}
 }

@@ -204,6 +204,7 @@ func TestPowerCutDuringRepair(t *testing.T) {
 		r.Close()
 
 		where := fmt.Sprintf("cut %d", cuts)
+		checkLinks(t, where, path)
 		r = openRepo(t, path)
 		checkImage(t, r, where, other.Digest(), otherID)
 		if report := repair(t, r, src); !report.OK() {
