@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/objects"
 	"github.com/bootc-go/bootc/internal/format/verity"
 )
 
@@ -165,7 +166,7 @@ func (s *sweep) findObjects(ctx context.Context, r *Repository, live map[verity.
 			return nil
 		}
 		size, err := r.objects.Size(d)
-		if err != nil {
+		if err != nil && !errors.Is(err, objects.ErrNotFound) { // one that is condemned goes too
 			return err
 		}
 		s.garbage.Objects++

@@ -87,15 +87,11 @@ func (c *fsck) checkStream(name string) {
 
 // checkLink looks for the link to what a stream names.
 func (c *fsck) checkLink(path string, id verity.Digest, ref string, named verity.Digest) {
-	link, there := streamsDir+"/"+layerStream(bootc.Digest(ref)), false
+	link := streamsDir + "/" + linkOf(ref)
+	_, there := c.streams[linkOf(ref)]
 	if strings.HasPrefix(ref, imageNames) {
 		link = imagesDir + "/" + named.String()
 		_, there = c.images[named.String()]
-	} else if config, ok := strings.CutPrefix(ref, configRef("")); ok {
-		link = streamsDir + "/" + configStream(bootc.Digest(config))
-		_, there = c.streams[configStream(bootc.Digest(config))]
-	} else {
-		_, there = c.streams[layerStream(bootc.Digest(ref))]
 	}
 	if there || c.lost[link] {
 		return

@@ -3,7 +3,9 @@ package images
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/format/erofs"
 	"github.com/bootc-go/bootc/internal/format/tree"
 	"github.com/bootc-go/bootc/internal/format/verity"
@@ -98,9 +100,10 @@ func (m *marker) image(d verity.Digest) error {
 	})
 }
 
-// stream marks a stream, its objects and what it names. What it names is
-// followed if a link says that it is a stream; other things that it names, EROFS
-// images, need no objects but those of the layers.
+// stream marks a stream, its objects and what it names: streams, and EROFS
+// images, which need no objects but those of the layers. After a power cut a link
+// may lead to a newer stream of the same thing than the one that is named; both
+// are kept.
 func (m *marker) stream(d verity.Digest) error {
 	m.live[d] = true
 	if m.walked[d] {
@@ -115,15 +118,28 @@ func (m *marker) stream(d verity.Digest) error {
 	for _, o := range s.Objects {
 		m.live[o] = true
 	}
-	for _, named := range s.Named {
+	for name, named := range s.Named {
 		m.live[named] = true
-		if m.isLinked[named] {
+		if m.isLinked[named] || !strings.HasPrefix(name, imageNames) {
 			if err := m.stream(named); err != nil {
+				return err
+			}
+		}
+		if newer, ok := m.streams[linkOf(name)]; ok {
+			if err := m.stream(newer); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// linkOf is the link in streams to what a stream names.
+func linkOf(name string) string {
+	if config, ok := strings.CutPrefix(name, configRef("")); ok {
+		return configStream(bootc.Digest(config))
+	}
+	return layerStream(bootc.Digest(name))
 }
 
 // readImageObject reads the file tree of an object that is an EROFS image.

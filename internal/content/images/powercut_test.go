@@ -185,6 +185,7 @@ func TestPowerCutDuringRepair(t *testing.T) {
 		r.Close()
 		flipAt(tool, 5)(t, path)
 		remove(conf)(t, path)
+		removeObject("images/"+string(id))(t, path)
 		remove("images/"+string(id))(t, path)
 
 		r = openRepo(t, path)
@@ -207,7 +208,13 @@ func TestPowerCutDuringRepair(t *testing.T) {
 		checkLinks(t, where, path)
 		r = openRepo(t, path)
 		checkImage(t, r, where, other.Digest(), otherID)
-		if report := repair(t, r, src); !report.OK() {
+		repair(t, r, src, id)
+		// What the cut left is garbage.
+		_, err = r.Collect(t.Context(), images.CollectOptions{Images: []bootc.ID{id, otherID}})
+		must(t, err)
+		report, err = r.Check(t.Context(), images.CheckOptions{})
+		must(t, err)
+		if !report.OK() {
 			t.Errorf("%s: the next repair leaves %v", where, report.Problems)
 		}
 		checkImage(t, r, where+", next repair", src.Digest(), id)

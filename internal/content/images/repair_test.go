@@ -7,21 +7,22 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/content/images/imagestest"
 	"github.com/bootc-go/bootc/internal/format/verity"
 )
 
 // repair checks, repairs and checks again.
-func repair(t *testing.T, r *images.Repository, src *imagestest.Image) *images.Report {
+func repair(t *testing.T, r *images.Repository, src *imagestest.Image, ids ...bootc.ID) *images.Report {
 	t.Helper()
 	report, err := r.Check(t.Context(), images.CheckOptions{})
 	must(t, err)
 	r.Condemn(report)
 	_, err = r.Upgrade()
 	must(t, err)
-	if r.Damaged(src.Digest()) {
-		must(t, r.Repair(t.Context(), src, nil))
+	if r.Damaged(src.Digest(), ids...) {
+		must(t, r.Repair(t.Context(), src, nil, ids...))
 	}
 	report, err = r.Check(t.Context(), images.CheckOptions{})
 	must(t, err)

@@ -26,6 +26,8 @@ func advice(err error) string {
 		return "run it on the host"
 	case errors.Is(err, errDamage):
 		return "bootc internals fsck --repair fetches it again"
+	case errors.Is(err, errStillDamage):
+		return "bootc internals cleanup removes what no deployment needs"
 	}
 	return ""
 }

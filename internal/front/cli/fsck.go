@@ -13,8 +13,12 @@ import (
 	"github.com/bootc-go/bootc/internal/machine"
 )
 
-// errDamage means that a repair was not asked for and may help.
-var errDamage = errors.New("there is damage")
+// errDamage means that a repair was not asked for and may help, errStillDamage
+// that it was done.
+var (
+	errDamage      = errors.New("there is damage")
+	errStillDamage = errors.New("there is still damage")
+)
 
 func (a *App) fsckCommand() *cobra.Command {
 	var repair bool
@@ -67,7 +71,7 @@ func (a *App) fsck(ctx context.Context, repair bool, f progressFlags) error {
 	case err != nil || r.OK():
 		return err
 	case repair:
-		return errors.New("there is still damage")
+		return errStillDamage
 	}
 	return errDamage
 }
