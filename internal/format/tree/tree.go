@@ -174,6 +174,47 @@ func (t *Tree) Lookup(path string) *Node {
 	return n
 }
 
+// maxLinks is how many symbolic links a path may lead through, as in Linux.
+const maxLinks = 40
+
+// Resolve returns the node that a slash-separated path leads to, nil if it leads
+// nowhere. Symbolic links are followed inside the tree: for an absolute one and
+// for ".." at the top, its root is the root.
+func (t *Tree) Resolve(path string) *Node {
+	way := []*Node{t.Root}
+	todo := strings.Split(path, "/")
+	for links := 0; len(todo) > 0; {
+		name, here := todo[0], way[len(way)-1]
+		todo = todo[1:]
+		if !here.IsDir() {
+			return nil
+		}
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			way = way[:max(1, len(way)-1)]
+			continue
+		}
+		n := here.Child(name)
+		if n == nil {
+			return nil
+		}
+		if !n.IsSymlink() {
+			way = append(way, n)
+			continue
+		}
+		if links++; links > maxLinks {
+			return nil
+		}
+		if strings.HasPrefix(n.Target, "/") {
+			way = way[:1]
+		}
+		todo = append(strings.Split(n.Target, "/"), todo...)
+	}
+	return way[len(way)-1]
+}
+
 // Walk calls f for each name, depth first, names in byte order, a directory
 // before its entries; path is absolute. A node with several names is met once
 // for each. An error of f ends the walk and is returned; f must not set or remove

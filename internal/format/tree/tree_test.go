@@ -2,6 +2,7 @@ package tree_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,6 +69,34 @@ func TestLookup(t *testing.T) {
 	} {
 		if got := tr.Lookup(path); got != want {
 			t.Errorf("Lookup(%q) = %p, want %p", path, got, want)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	link := func(target string) *tree.Node { return &tree.Node{Mode: tree.TypeSymlink | 0o777, Target: target} }
+	here, there := file(), file()
+	many := dir(nil)
+	for n := range 41 {
+		many.SetChild(strconv.Itoa(n), link(strconv.Itoa(n+1)))
+	}
+	many.SetChild("41", there)
+	tr := &tree.Tree{Root: dir(map[string]*tree.Node{
+		"a": dir(map[string]*tree.Node{
+			"here": here, "up": link("../b/there"), "top": link("../../../b//./there"), "absolute": link("/b/there"),
+			"dir": link("/b"), "loop": link("loop"), "nowhere": link("x"), "through": link("here/."), "deep": link("dir/there"),
+		}),
+		"b":    dir(map[string]*tree.Node{"there": there, "back": link("..")}),
+		"many": many,
+	})}
+	for path, want := range map[string]*tree.Node{
+		"": tr.Root, "/": tr.Root, "/..": tr.Root, "a/here": here, "/a/./here": here, "a/up": there, "a/top": there,
+		"a/absolute": there, "a/dir/there": there, "a/dir/../a/here": here, "a/deep": there, "b/back/a/here": here,
+		"a/loop": nil, "a/nowhere": nil, "a/through": nil, "a/here/": nil, "a/here/..": nil, "a/x/..": nil,
+		"many/1": there, "many/0": nil,
+	} {
+		if got := tr.Resolve(path); got != want {
+			t.Errorf("Resolve(%q) = %v, want %v", path, got, want)
 		}
 	}
 }
