@@ -109,6 +109,7 @@ install: build man ## the program and its units into DESTDIR, for an image
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/hooks packaging/initramfs-tools/hooks/bootc
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts packaging/initramfs-tools/scripts/bootc
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/init-premount packaging/initramfs-tools/scripts/init-premount/bootc
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man5 out/man/*.5
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man8 out/man/*.8
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	bin/bootc completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bootc

@@ -2,7 +2,7 @@
 //
 //	man FROM TO
 //
-// FROM/name.8.md becomes TO/name.8.
+// FROM/name.8.md becomes TO/name.8, and so in section 5.
 package main
 
 import (
@@ -27,12 +27,12 @@ func main() {
 }
 
 func render(from, to string) error {
-	pages, err := filepath.Glob(filepath.Join(from, "*.8.md"))
+	pages, err := filepath.Glob(filepath.Join(from, "*.[58].md"))
 	if err != nil {
 		return err
 	}
 	if len(pages) == 0 {
-		return fmt.Errorf("no manual pages (*.8.md) in %s", from)
+		return fmt.Errorf("no manual pages (*.5.md, *.8.md) in %s", from)
 	}
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
