@@ -28,7 +28,7 @@ func (p *Plan) Fill(ctx context.Context, m *machine.Machine, progress bootc.Prog
 	if img.Config.Config.Labels["containers.bootc"] == "" {
 		progress.Send(bootc.Notice{Text: "notice: Image is missing label: containers.bootc"})
 	}
-	system, err := bootable.Read(img.Tree, m.Repo.ReadFile)
+	system, err := bootable.Read(img.Tree, m.Repo.ReadFile, img.Config.Architecture)
 	if err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
@@ -135,7 +136,7 @@ type staging struct {
 func (p *Plan) prepare(ctx context.Context, img *images.Image) (*staging, error) {
 	s := &staging{img: img}
 	var err error
-	if s.system, err = bootable.Read(img.Tree, p.m.Repo.ReadFile); err != nil {
+	if s.system, err = bootable.Read(img.Tree, p.m.Repo.ReadFile, runtime.GOARCH); err != nil {
 		return s, err
 	}
 	switch same, err := p.runs(ctx, img); {

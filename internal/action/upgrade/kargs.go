@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/format/cmdline"
@@ -24,7 +25,7 @@ func (p *Plan) kargs(s *staging) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("reading the booted image: %w", err)
 		}
-		was, err := bootable.Read(img.Tree, p.m.Repo.ReadFile)
+		was, err := bootable.Read(img.Tree, p.m.Repo.ReadFile, runtime.GOARCH)
 		if err != nil {
 			return "", fmt.Errorf("reading the booted image: %w", err)
 		}

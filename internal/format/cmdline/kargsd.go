@@ -21,7 +21,7 @@ type File struct {
 // names. An argument that is there already, in the same or an earlier file,
 // keeps its first place and spelling.
 func ParseKargsD(files []File, goarch string) ([]string, error) {
-	arch, err := archName(goarch)
+	arch, err := ArchName(goarch)
 	if err != nil {
 		return nil, err
 	}
@@ -78,9 +78,9 @@ func parseFile(data []byte, arch string) (string, error) {
 	return strings.Join(file.Kargs, " "), nil
 }
 
-// archName translates Go's name of an architecture to the one used in
+// ArchName translates Go's name of an architecture to the one used in
 // match-architectures.
-func archName(goarch string) (string, error) {
+func ArchName(goarch string) (string, error) {
 	names := map[string]string{
 		"386": "x86", "amd64": "x86_64", "arm": "arm", "arm64": "aarch64", "loong64": "loongarch64",
 		"ppc64": "powerpc64", "ppc64le": "powerpc64", "riscv64": "riscv64", "s390x": "s390x",

@@ -10,7 +10,6 @@ package bootable
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 
 	"github.com/bootc-go/bootc/internal/format/cmdline"
@@ -27,7 +26,7 @@ type System struct {
 	Kernel, Initrd, UKI *tree.Node
 	// Release is the image's /usr/lib/os-release.
 	Release osrelease.Release
-	// Kargs are the arguments of /usr/lib/bootc/kargs.d for this architecture.
+	// Kargs are the arguments of /usr/lib/bootc/kargs.d for the architecture.
 	Kargs []string
 }
 
@@ -35,8 +34,9 @@ type System struct {
 type Reader func(*tree.Node) ([]byte, error)
 
 // Read finds the kernel of an image and reads its names and arguments. t is
-// the image's plain tree, in which /boot is not emptied.
-func Read(t *tree.Tree, read Reader) (*System, error) {
+// the image's plain tree, in which /boot is not emptied, arch the architecture of
+// the machine, as Go names it.
+func Read(t *tree.Tree, read Reader, arch string) (*System, error) {
 	s := &System{}
 	if err := s.findKernel(t); err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func Read(t *tree.Tree, read Reader) (*System, error) {
 		s.Release = osrelease.Parse(data)
 	}
 	var err error
-	if s.Kargs, err = readKargs(t, read); err != nil {
+	if s.Kargs, err = readKargs(t, read, arch); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -103,7 +103,7 @@ func firstUKI(t *tree.Tree) (string, *tree.Node) {
 
 const kargsDir = "/usr/lib/bootc/kargs.d"
 
-func readKargs(t *tree.Tree, read Reader) ([]string, error) {
+func readKargs(t *tree.Tree, read Reader, arch string) ([]string, error) {
 	d := t.Lookup(kargsDir)
 	if d == nil || !d.IsDir() {
 		return nil, nil
@@ -123,7 +123,7 @@ func readKargs(t *tree.Tree, read Reader) ([]string, error) {
 		}
 		files = append(files, cmdline.File{Name: name, Data: data})
 	}
-	return cmdline.ParseKargsD(files, runtime.GOARCH)
+	return cmdline.ParseKargsD(files, arch)
 }
 
 func regular(t *tree.Tree, path string) *tree.Node {
