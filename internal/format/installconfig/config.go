@@ -66,7 +66,7 @@ type Bootupd struct {
 // Ostree is the table [install.ostree], for the ostree backend. Keys of it that
 // are not known are passed over.
 type Ostree struct {
-	BLSAppendExceptDefault *string `toml:"bls-append-except-default" json:"bls-append-except-default"`
+	BLSAppendExceptDefault *string `toml:"bls-append-except-default" json:"bls-append-except-default,omitempty"`
 }
 
 // known reports whether a key may stand in a file.
