@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,6 +39,7 @@ func TestExitStatus(t *testing.T) {
 		{"install to-disk --karg-delete x /dev/null", 2, "not supported yet"},
 		{"install to-disk --via-loopback /dev/null", 2, "not supported yet"},
 		{"install to-filesystem /mnt", 1, `error: "bootc install to-filesystem" is not supported yet`},
+		{"install print-configuration /", 2, `unknown command "/"`},
 		{"usr-overlay --read-only", 1, `error: "bootc usr-overlay" is not supported yet`},
 		{"container lint", 1, `error: "bootc container lint" is not supported yet`},
 		{"container compute-composefs-digest a b", 2, "accepts at most 1 arg(s), received 2"},
@@ -60,6 +62,19 @@ func TestExitStatus(t *testing.T) {
 func TestVersion(t *testing.T) {
 	if _, out, _ := run("--version"); out != "bootc 1.2.3\n" {
 		t.Errorf("--version prints %q", out)
+	}
+}
+
+// TestPrintConfiguration prints the defaults of the running root, which may have
+// none: all keys are there.
+func TestPrintConfiguration(t *testing.T) {
+	status, stdout, stderr := run("install", "print-configuration")
+	if status != 0 || strings.Count(stdout, "\n") != 1 {
+		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
+	}
+	var keys map[string]any
+	if err := json.Unmarshal([]byte(stdout), &keys); err != nil || len(keys) != 12 {
+		t.Errorf("stdout %q: %d keys, want 12, %v", stdout, len(keys), err)
 	}
 }
 
@@ -93,7 +108,7 @@ func TestComputeDigest(t *testing.T) {
 // TestManPages fails when an option that --help shows is not in the manual
 // page, or the page names one that is not there.
 func TestManPages(t *testing.T) {
-	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "install to-disk", "container compute-composefs-digest",
+	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "install to-disk", "install print-configuration", "container compute-composefs-digest",
 		"internals mkcomposefs", "internals composefs-info"} {
 		name := "../../../docs/man/bootc-" + strings.ReplaceAll(verb, " ", "-") + ".8.md"
 		page, err := os.ReadFile(name)

@@ -20,8 +20,8 @@ func (a *App) installCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.toDiskCommand())
-	for _, name := range []string{"to-filesystem", "to-existing-root", "reset", "finalize", "ensure-completion", "print-configuration"} {
+	cmd.AddCommand(a.toDiskCommand(), a.printConfigurationCommand())
+	for _, name := range []string{"to-filesystem", "to-existing-root", "reset", "finalize", "ensure-completion"} {
 		cmd.AddCommand(missing(name))
 	}
 	return cmd
