@@ -68,22 +68,27 @@ func (m *Machine) InstallLoader(ctx context.Context, img *images.Image) error {
 	return m.Loader.Install(ctx, m.file(n), targets)
 }
 
-// UKI reads which deployment a unified kernel image boots.
-func (m *Machine) UKI(s *bootable.System) (cmdline.Image, error) {
+// UKICmdline reads the command line of a unified kernel image.
+func (m *Machine) UKICmdline(s *bootable.System) (string, error) {
 	f, err := m.Repo.OpenFile(s.UKI)
 	if err != nil {
-		return cmdline.Image{}, err
+		return "", err
 	}
 	defer f.Close()
 	at, ok := f.(*os.File)
 	if !ok {
-		return cmdline.Image{}, errors.New("the unified kernel image is too small to be one")
+		return "", errors.New("the unified kernel image is too small to be one")
 	}
 	u, err := uki.Open(at)
 	if err != nil {
-		return cmdline.Image{}, err
+		return "", err
 	}
-	line, err := u.Cmdline()
+	return u.Cmdline()
+}
+
+// UKI reads which deployment a unified kernel image boots.
+func (m *Machine) UKI(s *bootable.System) (cmdline.Image, error) {
+	line, err := m.UKICmdline(s)
 	if err != nil {
 		return cmdline.Image{}, err
 	}

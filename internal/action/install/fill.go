@@ -10,7 +10,7 @@ import (
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
-	"github.com/bootc-go/bootc/internal/format/cmdline"
+	"github.com/bootc-go/bootc/internal/format/installconfig"
 	"github.com/bootc-go/bootc/internal/format/tree"
 	"github.com/bootc-go/bootc/internal/machine"
 	"github.com/bootc-go/bootc/internal/machine/bootable"
@@ -32,7 +32,11 @@ func (p *Plan) Fill(ctx context.Context, m *machine.Machine, progress bootc.Prog
 	if err != nil {
 		return "", err
 	}
-	id, err := p.compose(ctx, m, img, system)
+	c, err := p.config(img, m.Repo.ReadFile, progress)
+	if err != nil {
+		return "", err
+	}
+	id, err := p.compose(ctx, m, img, system, c)
 	if err != nil {
 		return "", err
 	}
@@ -40,13 +44,33 @@ func (p *Plan) Fill(ctx context.Context, m *machine.Machine, progress bootc.Prog
 	if err != nil {
 		return "", err
 	}
-	return id, change.Run(ctx, "installing", p.steps(m, img, boots, system, id), progress)
+	return id, change.Run(ctx, "installing", p.steps(m, img, boots, system, id, p.options(c, system, id)), progress)
 }
 
-func (p *Plan) compose(ctx context.Context, m *machine.Machine, img *images.Image, system *bootable.System) (bootc.ID, error) {
+// config is what the image says about its installation, checked. In a container of
+// the image that was looked at before.
+func (p *Plan) config(img *images.Image, read bootable.Reader, progress bootc.Progress) (*installconfig.Config, error) {
+	c := p.Options.Config
+	if c == nil {
+		var err error
+		if c, err = readImageConfig(img.Tree, read, img.Config.Architecture); err != nil {
+			return nil, err
+		}
+	}
+	for _, key := range c.Unknown {
+		progress.Send(bootc.Notice{Text: "notice: " + key + ": unknown key, which is passed over"})
+	}
+	return c, p.Options.checkConfig(c)
+}
+
+func (p *Plan) compose(ctx context.Context, m *machine.Machine, img *images.Image, system *bootable.System, c *installconfig.Config) (bootc.ID, error) {
 	if system.UKI != nil {
-		if len(p.Options.Kargs) > 0 {
-			return "", fmt.Errorf("--karg cannot be used with a unified kernel image, whose command line is fixed")
+		line, err := m.UKICmdline(system)
+		if err != nil {
+			return "", err
+		}
+		if err := p.checkSealed(c, line); err != nil {
+			return "", err
 		}
 		return m.ComposeUKI(ctx, img, system, p.Options.AllowMissingVerity)
 	}
@@ -58,8 +82,8 @@ func (p *Plan) compose(ctx context.Context, m *machine.Machine, img *images.Imag
 }
 
 // steps fill the machine. boots is the tree that boots: with the labels that
-// /etc and /var get.
-func (p *Plan) steps(m *machine.Machine, img *images.Image, boots *tree.Tree, system *bootable.System, id bootc.ID) []change.Step {
+// /etc and /var get, options the kernel command line.
+func (p *Plan) steps(m *machine.Machine, img *images.Image, boots *tree.Tree, system *bootable.System, id bootc.ID, options string) []change.Step {
 	o := deploy.Origin{Ref: p.Options.Target, BootType: deploy.BLS, Manifest: img.Manifest}
 	if system.UKI != nil {
 		o.BootType = deploy.UKI
@@ -90,30 +114,9 @@ func (p *Plan) steps(m *machine.Machine, img *images.Image, boots *tree.Tree, sy
 			return m.Repo.Sync()
 		}},
 		{Name: "writing the boot entry", Do: func(context.Context) error {
-			return m.WriteFirstEntry(artefacts, system, p.options(system, id))
+			return m.WriteFirstEntry(artefacts, system, options)
 		}},
 	}
-}
-
-// options is the kernel command line of the first entry: rw, the installer's
-// arguments, composefs=, those of the image.
-func (p *Plan) options(system *bootable.System, id bootc.ID) string {
-	mark := ""
-	if p.Options.AllowMissingVerity {
-		mark = "?"
-	}
-	words := append([]string{"rw"}, p.Options.Kargs...)
-	words = append(words, "composefs="+mark+string(id))
-	return strings.Join(append(words, system.Kargs...), " ")
-}
-
-func checkKargs(kargs []string) error {
-	for _, k := range kargs {
-		if err := cmdline.CheckLocal(k); err != nil {
-			return fmt.Errorf("--karg: %w", err)
-		}
-	}
-	return nil
 }
 
 // writeSSHKeys lets systemd-tmpfiles make root's authorized_keys at boot, as

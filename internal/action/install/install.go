@@ -1,6 +1,10 @@
 // Package install puts an image on a disk: partitions, file systems, the image
 // repository, the first deployment, the boot loader.
 //
+// An image may say how it wants to be installed ([ReadConfig]). In a container of
+// the image that is known before the disk is erased; else it is read once the
+// image is on the disk, and what there is not ends the installation then.
+//
 // [New] only reads: it asks for the image's manifest and looks at the disk.
 // [Plan.Apply] erases the disk. A failed install leaves no mount behind and can
 // be run again.
@@ -14,6 +18,7 @@ import (
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/registry"
+	"github.com/bootc-go/bootc/internal/format/installconfig"
 	"github.com/bootc-go/bootc/internal/machine"
 	"github.com/bootc-go/bootc/internal/machine/storage"
 )
@@ -25,6 +30,11 @@ type Options struct {
 	Target  bootc.Ref // what the machine follows later; zero: Source
 	Kargs   []string  // more kernel arguments
 	SSHKeys []byte    // authorized_keys of root; nil: none
+	// Config are the image's installation defaults; nil: those in Source.
+	Config *installconfig.Config
+	// BlockSetup and Bootloader decide in place of Config: "direct", "systemd".
+	// "" leaves it to Config, and so does the Filesystem in Storage.
+	BlockSetup, Bootloader string
 	// AllowMissingVerity makes a machine that does not insist on fs-verity.
 	AllowMissingVerity bool
 	Storage            storage.Options
@@ -46,7 +56,12 @@ func New(ctx context.Context, o Options) (*Plan, error) {
 		o.Target = o.Source
 	}
 	if err := checkKargs(o.Kargs); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--karg: %w", err)
+	}
+	if o.Config != nil {
+		if err := o.checkConfig(o.Config); err != nil {
+			return nil, err
+		}
 	}
 	var layout *storage.Plan
 	if o.Device != "" {

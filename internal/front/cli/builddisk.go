@@ -20,6 +20,7 @@ import (
 // buildDisk are the options of build-disk.
 type buildDisk struct {
 	progressFlags
+	settingFlags
 	types                     []string
 	output, name, store, seed string
 	target, targetTransport   string
@@ -52,6 +53,7 @@ func (a *App) buildDiskCommand() *cobra.Command {
 	flags.StringVar(&f.name, "name", "", "call the files `NAME` and their type (default: the image's name)")
 	flags.StringVar(&f.size, "size", "", "size of the disk, such as 20G (a plain number is MiB; default: 10G, or what the image needs)")
 	flags.StringVar(&f.rootSize, "root-size", "", "size of the root partition (default: the rest of the disk)")
+	f.settingFlags.add(cmd)
 	flags.StringVar(&f.target, "target-imgref", "", "record `REF` as the image that the machine follows (default: IMAGE)")
 	flags.StringVar(&f.targetTransport, "target-transport", "registry", "how --target-imgref is to be read")
 	flags.StringArrayVar(&f.kargs, "karg", nil, "add a kernel argument (may be repeated)")
@@ -101,6 +103,9 @@ func (f *buildDisk) options(image string) (o build.Options, err error) {
 	o = build.Options{Types: f.types, Dir: f.output, Name: f.name, Store: f.store, Seed: f.seed}
 	o.Install = install.Options{Kargs: f.kargs, AllowMissingVerity: f.allowMissing}
 	if o.Install.Source, err = bootc.ParseRef(image); err != nil {
+		return o, err
+	}
+	if err := f.settingFlags.set(&o.Install); err != nil {
 		return o, err
 	}
 	if f.target != "" {

@@ -38,6 +38,8 @@ func TestExitStatus(t *testing.T) {
 		{"upgrade --soft-reboot=auto", 2, "--soft-reboot"},
 		{"install to-disk --karg-delete x /dev/null", 2, "not supported yet"},
 		{"install to-disk --via-loopback /dev/null", 2, "not supported yet"},
+		{"build-disk --filesystem xfs oci:/nowhere", 1, "--filesystem xfs is not supported yet, only ext4 is"},
+		{"build-disk --block-setup tpm2-luks oci:/nowhere", 1, "--block-setup tpm2-luks is not supported yet, only direct is"},
 		{"install to-filesystem /mnt", 1, `error: "bootc install to-filesystem" is not supported yet`},
 		{"install print-configuration /", 2, `unknown command "/"`},
 		{"usr-overlay --read-only", 1, `error: "bootc usr-overlay" is not supported yet`},
@@ -108,7 +110,7 @@ func TestComputeDigest(t *testing.T) {
 // TestManPages fails when an option that --help shows is not in the manual
 // page, or the page names one that is not there.
 func TestManPages(t *testing.T) {
-	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "install to-disk", "install print-configuration", "container compute-composefs-digest",
+	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "build-disk", "install to-disk", "install print-configuration", "container compute-composefs-digest",
 		"internals mkcomposefs", "internals composefs-info"} {
 		name := "../../../docs/man/bootc-" + strings.ReplaceAll(verb, " ", "-") + ".8.md"
 		page, err := os.ReadFile(name)

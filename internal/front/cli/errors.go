@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/bootc-go/bootc/internal/action/install"
 	"github.com/bootc-go/bootc/internal/machine"
 )
 
@@ -19,11 +20,14 @@ func message(err error) string {
 
 func advice(err error) string {
 	var locked *machine.LockedError
+	var setting *install.SettingError
 	switch {
 	case errors.As(err, &locked):
 		return "wait until it has ended, or stop it"
 	case errors.Is(err, machine.ErrContainer):
 		return "run it on the host"
+	case errors.As(err, &setting) && setting.Option != "":
+		return setting.Option + " decides in place of it"
 	case errors.Is(err, errDamage):
 		return "bootc internals fsck --repair fetches it again"
 	case errors.Is(err, errStillDamage):

@@ -27,13 +27,37 @@ func (a *App) installCommand() *cobra.Command {
 	return cmd
 }
 
+// settingFlags decide what an image may decide too, in its installation defaults.
+type settingFlags struct {
+	filesystem, blockSetup, bootloader string
+}
+
+func (f *settingFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.filesystem, "filesystem", "", "file system of the root: ext4 (default: what the image says, or ext4)")
+	flags.StringVar(&f.blockSetup, "block-setup", "", "how the root is kept on the disk: direct (default: what the image says, or direct)")
+	flags.StringVar(&f.bootloader, "bootloader", "", "boot loader: systemd (default: what the image says, or systemd)")
+}
+
+// set refuses what there is not yet.
+func (f *settingFlags) set(o *install.Options) error {
+	for _, s := range []struct{ option, got, only string }{
+		{"--filesystem", f.filesystem, "ext4"}, {"--block-setup", f.blockSetup, "direct"}, {"--bootloader", f.bootloader, "systemd"},
+	} {
+		if s.got != "" && s.got != s.only {
+			return fmt.Errorf("%s %s is not supported yet, only %s is", s.option, s.got, s.only)
+		}
+	}
+	o.Storage.Filesystem, o.BlockSetup, o.Bootloader = f.filesystem, f.blockSetup, f.bootloader
+	return nil
+}
+
 // toDisk are the options of install to-disk.
 type toDisk struct {
 	progressFlags
+	settingFlags
 	source, target, targetTransport string
 	sshKeys, rootSize               string
-	filesystem, blockSetup          string
-	bootloader                      string
 	kargs                           []string
 	wipe, composefs, allowMissing   bool
 	generic                         bool
@@ -64,9 +88,7 @@ func (a *App) toDiskCommand() *cobra.Command {
 	flags.StringArrayVar(&f.kargs, "karg", nil, "add a kernel argument (may be repeated)")
 	flags.StringVar(&f.sshKeys, "root-ssh-authorized-keys", "", "let the keys in `FILE` log in as root")
 	flags.StringVar(&f.rootSize, "root-size", "", "size of the root partition, such as 20G (a plain number is MiB; default: the rest of the disk)")
-	flags.StringVar(&f.filesystem, "filesystem", "ext4", "file system of the root: ext4")
-	flags.StringVar(&f.blockSetup, "block-setup", "direct", "how the root is kept on the disk: direct")
-	flags.StringVar(&f.bootloader, "bootloader", "systemd", "boot loader: systemd")
+	f.settingFlags.add(cmd)
 	flags.BoolVar(&f.composefs, "composefs-backend", false, "accepted: there is no other backend")
 	flags.BoolVar(&f.allowMissing, "allow-missing-verity", false, "boot although fs-verity is missing")
 	flags.BoolVar(&f.generic, "generic-image", false, "accepted: nothing of this machine goes into the installation")
@@ -114,7 +136,10 @@ func (a *App) toDisk(ctx context.Context, device string, f toDisk) error {
 func (f *toDisk) options(device string) (o install.Options, err error) {
 	o = install.Options{Device: device, Kargs: f.kargs, AllowMissingVerity: f.allowMissing}
 	if f.source == "" {
-		o.Source, o.Target, err = install.Source()
+		if o.Source, o.Target, err = install.Source(); err != nil {
+			return o, err
+		}
+		o.Config, err = runningConfig()
 	} else {
 		o.Source, err = bootc.ParseRef(f.source)
 	}
@@ -131,12 +156,10 @@ func (f *toDisk) options(device string) (o install.Options, err error) {
 			return o, err
 		}
 	}
-	for option, got := range map[string][2]string{"--filesystem": {f.filesystem, "ext4"}, "--block-setup": {f.blockSetup, "direct"}, "--bootloader": {f.bootloader, "systemd"}} {
-		if got[0] != got[1] {
-			return o, fmt.Errorf("%s %s is not supported yet, only %s is", option, got[0], got[1])
-		}
-	}
 	o.Storage = storage.Options{Wipe: f.wipe}
+	if err := f.settingFlags.set(&o); err != nil {
+		return o, err
+	}
 	if f.rootSize != "" {
 		if o.Storage.RootSize, err = storage.ParseSize(f.rootSize); err != nil {
 			return o, fmt.Errorf("--root-size: %w", err)
