@@ -30,6 +30,9 @@ type Options struct {
 	Target  bootc.Ref // what the machine follows later; zero: Source
 	Kargs   []string  // more kernel arguments
 	SSHKeys []byte    // authorized_keys of root; nil: none
+	// DisableSELinux starts the machine without SELinux (selinux=0). The labels of
+	// the files are the image's all the same.
+	DisableSELinux bool
 	// Config are the image's installation defaults; nil: those in Source.
 	Config *installconfig.Config
 	// BlockSetup and Bootloader decide in place of Config: "direct", "systemd".

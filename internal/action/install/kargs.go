@@ -1,7 +1,6 @@
 package install
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +20,9 @@ func (p *Plan) options(c *installconfig.Config, system *bootable.System, id boot
 		mark = "?"
 	}
 	words := without(append([]string{"rw"}, split(c.Kargs)...), c.KargDeletes)
+	if p.Options.DisableSELinux {
+		words = append(words, "selinux=0")
+	}
 	words = append(words, p.Options.Kargs...)
 	words = append(words, "composefs="+mark+string(id))
 	return strings.Join(append(words, without(system.Kargs, c.KargDeletes)...), " ")
@@ -53,8 +55,10 @@ func has(line, karg string) bool {
 // checkSealed refuses arguments that the command line of a unified kernel image
 // would have to be changed for.
 func (p *Plan) checkSealed(c *installconfig.Config, line string) error {
-	if len(p.Options.Kargs) > 0 {
-		return errors.New("--karg cannot be used with a unified kernel image, whose command line is fixed")
+	for option, given := range map[string]bool{"--karg": len(p.Options.Kargs) > 0, "--disable-selinux": p.Options.DisableSELinux} {
+		if given {
+			return fmt.Errorf("%s cannot be used with a unified kernel image, whose command line is fixed", option)
+		}
 	}
 	for _, k := range without(split(c.Kargs), c.KargDeletes) {
 		if !has(line, k) {

@@ -81,6 +81,11 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", c.table, diff)
 		}
 	}
+	p := &Plan{Options: Options{Kargs: []string{"local=1"}, DisableSELinux: true}}
+	want := "rw selinux=1 selinux=0 local=1 composefs=ID quiet image=1 drop"
+	if diff := cmp.Diff(want, p.options(config(t, `kargs = ["selinux=1"]`), system, "ID")); diff != "" {
+		t.Errorf("without SELinux (-want +got):\n%s", diff)
+	}
 }
 
 // TestSealed is what a unified kernel image has to have, as nothing can be added to
@@ -99,7 +104,9 @@ func TestSealed(t *testing.T) {
 			t.Errorf("%s: %v, want %q in it", c.table, err, c.refused)
 		}
 	}
-	if err := (&Plan{Options: Options{Kargs: []string{"a"}}}).checkSealed(&installconfig.Config{}, "a"); err == nil || !strings.Contains(err.Error(), "--karg") {
-		t.Errorf("--karg: %v", err)
+	for option, o := range map[string]Options{"--karg": {Kargs: []string{"a"}}, "--disable-selinux": {DisableSELinux: true}} {
+		if err := (&Plan{Options: o}).checkSealed(&installconfig.Config{}, "a selinux=0"); err == nil || !strings.Contains(err.Error(), option+" cannot be used") {
+			t.Errorf("%s: %v", option, err)
+		}
 	}
 }

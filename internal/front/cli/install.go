@@ -60,8 +60,8 @@ type toDisk struct {
 	sshKeys, rootSize               string
 	kargs                           []string
 	wipe, composefs, allowMissing   bool
-	generic                         bool
-	skipCheck, noSignature, noLabel bool
+	generic, noSELinux              bool
+	skipCheck, noSignature          bool
 }
 
 func (a *App) toDiskCommand() *cobra.Command {
@@ -89,15 +89,14 @@ func (a *App) toDiskCommand() *cobra.Command {
 	flags.StringVar(&f.sshKeys, "root-ssh-authorized-keys", "", "let the keys in `FILE` log in as root")
 	flags.StringVar(&f.rootSize, "root-size", "", "size of the root partition, such as 20G (a plain number is MiB; default: the rest of the disk)")
 	f.settingFlags.add(cmd)
+	flags.BoolVar(&f.noSELinux, "disable-selinux", false, "start the machine without SELinux (adds selinux=0)")
 	flags.BoolVar(&f.composefs, "composefs-backend", false, "accepted: there is no other backend")
 	flags.BoolVar(&f.allowMissing, "allow-missing-verity", false, "boot although fs-verity is missing")
 	flags.BoolVar(&f.generic, "generic-image", false, "accepted: nothing of this machine goes into the installation")
 	flags.BoolVar(&f.skipCheck, "skip-fetch-check", false, "accepted: no check is made")
 	flags.BoolVar(&f.noSignature, "target-no-signature-verification", false, "accepted: the containers policy decides")
-	flags.BoolVar(&f.noLabel, "disable-selinux", false, "accepted: the labels are the image's, whatever the installing system does")
 	flags.MarkHidden("skip-fetch-check")
 	flags.MarkHidden("target-no-signature-verification")
-	flags.MarkHidden("disable-selinux")
 	refuse(cmd, "enforce-container-sigpolicy", "run-fetch-check", "karg-delete", "bound-images", "stateroot",
 		"bootupd-skip-boot-uuid", "via-loopback", "uki-addon", "experimental-unified-storage")
 	return cmd
@@ -134,7 +133,7 @@ func (a *App) toDisk(ctx context.Context, device string, f toDisk) error {
 }
 
 func (f *toDisk) options(device string) (o install.Options, err error) {
-	o = install.Options{Device: device, Kargs: f.kargs, AllowMissingVerity: f.allowMissing}
+	o = install.Options{Device: device, Kargs: f.kargs, AllowMissingVerity: f.allowMissing, DisableSELinux: f.noSELinux}
 	if f.source == "" {
 		if o.Source, o.Target, err = install.Source(); err != nil {
 			return o, err
