@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
@@ -68,14 +67,15 @@ func (m *Machine) InstallLoader(ctx context.Context, img *images.Image) error {
 	return m.Loader.Install(ctx, m.file(n), targets)
 }
 
-// UKICmdline reads the command line of a unified kernel image.
+// UKICmdline reads the command line of a unified kernel image. Where the kernel
+// does not verify it, WriteArtefacts does, before an entry names it.
 func (m *Machine) UKICmdline(s *bootable.System) (string, error) {
 	f, err := m.Repo.OpenFile(s.UKI)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	at, ok := f.(*os.File)
+	at, ok := f.(io.ReaderAt)
 	if !ok {
 		return "", errors.New("the unified kernel image is too small to be one")
 	}

@@ -18,7 +18,9 @@ func (r *Repository) OpenObject(d verity.Digest) (*os.File, error) { return r.ob
 
 // OpenFile opens the content of a regular file of an image. What the kernel
 // does not verify is hashed: where it is not what the image says, the last Read
-// is an error instead of io.EOF.
+// is an error instead of io.EOF. What comes from an object is an [io.ReaderAt] too;
+// where it is hashed, what that one reads is believed only once Read has come to
+// the end.
 func (r *Repository) OpenFile(n *tree.Node) (io.ReadCloser, error) {
 	if !n.IsRegular() {
 		return nil, errors.New("not a regular file")
@@ -77,6 +79,8 @@ func (f *hashed) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+func (f *hashed) ReadAt(p []byte, off int64) (int, error) { return f.f.ReadAt(p, off) }
 
 func (f *hashed) Close() error { return f.f.Close() }
 
