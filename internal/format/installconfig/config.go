@@ -22,7 +22,8 @@ import (
 )
 
 // A Config is the table [install] of all files together. What is nil is not set.
-// The fields stand in the order in which they are printed.
+// The fields stand in the order in which they are printed; the manual page
+// bootc-install-config(5) says what they mean.
 type Config struct {
 	// Block lists the ways in which the root may be kept on a disk, the first
 	// is the default. It is set where any file applies.
