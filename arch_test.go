@@ -32,6 +32,7 @@ var sameFloor = []string{
 	"internal/content/images/imagestest → internal/content/images",
 	"internal/content/registry → internal/content/images",
 	"internal/content/registry → internal/content/policy",
+	"internal/format/blueprint → internal/format/cmdline",
 	"internal/format/dumpfile → internal/format/tree",
 	"internal/format/dumpfile → internal/format/verity",
 	"internal/format/erofs → internal/format/tree",
