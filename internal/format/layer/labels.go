@@ -23,13 +23,9 @@ type label struct {
 // byte order; what is in a directory of empty does not count. Without a policy
 // there are no labels.
 func findLabels(t *tree.Tree, read Reader, empty []*tree.Node) ([]label, error) {
-	policy, ok, err := selinuxType(t, read)
-	if !ok || err != nil {
+	contexts, err := readContexts(t, read)
+	if contexts == nil || err != nil {
 		return nil, err
-	}
-	contexts, err := readPolicy(t, read, policy)
-	if err != nil {
-		return nil, fmt.Errorf("SELinux policy %s of the image: %w", quote(policy), err)
 	}
 	l := labeller{contexts: contexts, empty: empty}
 	root, err := contexts.Lookup("/", 'd')
@@ -120,6 +116,46 @@ func setLabel(n *tree.Node, text string) {
 		return
 	}
 	n.SetXattr(labelXattr, text)
+}
+
+// Labels say which labels the SELinux policy of an image gives.
+type Labels struct{ contexts *selinux.Contexts }
+
+// ReadLabels reads the policy of an image. Without one there are no labels.
+func ReadLabels(t *tree.Tree, read Reader) (*Labels, error) {
+	contexts, err := readContexts(t, read)
+	return &Labels{contexts}, err
+}
+
+// Set gives a node the label that it has at an absolute path without links.
+func (l *Labels) Set(path string, n *tree.Node) error {
+	if l.contexts == nil {
+		return nil
+	}
+	below := ""
+	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		below = l.contexts.Alias(below + "/" + name)
+	}
+	text, err := l.contexts.Lookup(below, labelType(n))
+	if err != nil {
+		return fmt.Errorf("labelling %s: %w", quote(path), err)
+	}
+	setLabel(n, text)
+	return nil
+}
+
+// readContexts reads the file contexts of the policy of an image, nil if it has
+// none.
+func readContexts(t *tree.Tree, read Reader) (*selinux.Contexts, error) {
+	policy, ok, err := selinuxType(t, read)
+	if !ok || err != nil {
+		return nil, err
+	}
+	contexts, err := readPolicy(t, read, policy)
+	if err != nil {
+		return nil, fmt.Errorf("SELinux policy %s of the image: %w", quote(policy), err)
+	}
+	return contexts, nil
 }
 
 // selinuxType returns the policy that /etc/selinux/config names, and whether it
