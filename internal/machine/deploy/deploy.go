@@ -60,9 +60,9 @@ func NewBare(sysroot *os.Root) *State { return &State{root: sysroot, bare: true}
 func Grafts(id bootc.ID, image *tree.Tree) map[string]*tree.Node {
 	etc := image.Lookup("/etc")
 	etc.RemoveChild(".updated")
-	grafts := map[string]*tree.Node{path.Join(Path(id), "etc"): etc}
+	grafts := map[string]*tree.Node{EtcPath(id): etc}
 	if n := image.Lookup("/var"); n != nil && n.IsDir() {
-		grafts[varDir] = n
+		grafts[VarPath()] = n
 	}
 	return grafts
 }
@@ -80,6 +80,12 @@ func (s *State) Init() error {
 
 // Path returns the directory of a deployment, relative to the physical root.
 func Path(id bootc.ID) string { return path.Join(deployDir, string(id)) }
+
+// EtcPath returns the /etc of a deployment, relative to the physical root.
+func EtcPath(id bootc.ID) string { return path.Join(Path(id), "etc") }
+
+// VarPath returns the /var of all deployments, relative to the physical root.
+func VarPath() string { return varDir }
 
 // Create makes the state of a deployment: /etc as the image has it, the link
 // to the shared /var, the origin. A state that exists keeps its /etc and gets
@@ -224,7 +230,7 @@ func (s *State) WriteOrigin(id bootc.ID, o Origin) error {
 // WriteEtcFile adds a file to the /etc of a deployment that does not run.
 // Directories that are missing are made.
 func (s *State) WriteEtcFile(id bootc.ID, name string, data []byte, perm os.FileMode) error {
-	p := path.Join(Path(id), "etc", name)
+	p := path.Join(EtcPath(id), name)
 	if err := s.root.MkdirAll(path.Dir(p), 0o755); err != nil {
 		return err
 	}
