@@ -107,12 +107,15 @@ func (p *Plan) layOut(m *machine.Machine, esp *boot.Described, id bootc.ID) (*di
 	if err != nil {
 		return nil, err
 	}
-	d.size = int64(p.size(contentSize(t)))
-	parts, err := storage.Layout(uint64(d.size), p.storage(img.Config.Architecture))
+	if err := p.customize(t, m, id, d.time); err != nil {
+		return nil, err
+	}
+	size, parts, err := p.divide(contentSize(t), img.Config.Architecture)
 	if err != nil {
 		return nil, err
 	}
-	plan := &storage.Plan{Size: uint64(d.size), SectorSize: sectorSize, Partitions: parts}
+	d.size = int64(size)
+	plan := &storage.Plan{Size: size, SectorSize: sectorSize, Partitions: parts}
 	if d.table, err = plan.Table(random); err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/action/install"
+	"github.com/bootc-go/bootc/internal/format/blueprint"
 	"github.com/bootc-go/bootc/internal/machine/storage"
 )
 
@@ -48,6 +49,8 @@ type Options struct {
 	// Time is when everything that the image does not date was made, in seconds
 	// since 1970; nil: when the image was made.
 	Time *int64
+	// Customize says what else is on the disk, and how large it must be.
+	Customize blueprint.Blueprint
 }
 
 // A Plan says what will be built.
@@ -56,6 +59,7 @@ type Plan struct {
 	Manifest   bootc.Digest
 	Partitions []storage.Partition // of a disk of Options.Size, or DefaultSize
 
+	size    uint64 // of that disk
 	formats []format
 	install *install.Plan
 }
@@ -86,9 +90,13 @@ func New(ctx context.Context, o Options) (*Plan, error) {
 		return nil, fmt.Errorf("output directory %s: %w", o.Dir, err)
 	}
 	var err error
-	if p.Partitions, err = storage.Layout(p.size(0), p.storage("")); err != nil {
+	if p.size, p.Partitions, err = p.divide(0, ""); err != nil {
 		return nil, err
 	}
+	if err := o.checkKeys(); err != nil {
+		return nil, err
+	}
+	p.Options.Install.Kargs = slices.Concat(o.Install.Kargs, o.Customize.Kargs)
 	p.Options.Install.Device = ""
 	if p.install, err = install.New(ctx, p.Options.Install); err != nil {
 		return nil, err
@@ -105,13 +113,14 @@ func (p *Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Image: %s\nDigest: %s\n", p.Options.Install.Source.Containers(), p.Manifest)
 	fmt.Fprintf(&b, "Follows: %s\n", p.install.Options.Target.Containers())
-	b.WriteString(storage.Describe(p.size(0), p.Partitions))
+	b.WriteString(storage.Describe(p.size, p.Partitions))
 	for _, k := range p.Options.Install.Kargs {
 		fmt.Fprintf(&b, "Kernel argument: %s\n", k)
 	}
 	if len(p.Options.Install.SSHKeys) > 0 {
 		b.WriteString("SSH keys of root: yes\n")
 	}
+	describe(&b, &p.Options.Customize)
 	for _, f := range p.formats {
 		fmt.Fprintf(&b, "File: %s\n", p.file(f))
 	}
@@ -121,27 +130,6 @@ func (p *Plan) String() string {
 // file is where the image in a format goes.
 func (p *Plan) file(f format) string {
 	return filepath.Join(p.Options.Dir, p.Options.Name+"."+f.ending)
-}
-
-// size is the size of the disk for a root with so many bytes in it.
-func (p *Plan) size(content int64) uint64 {
-	size := p.Options.Size
-	if size == 0 {
-		// As much again for the first update, and room to work.
-		size = max(DefaultSize, uint64(2*content)+2<<30)
-	}
-	unit := uint64(1 << 20)
-	for _, f := range p.formats {
-		unit = max(unit, f.unit)
-	}
-	return (size + unit - 1) / unit * unit
-}
-
-// storage says how the disk of an architecture is divided.
-func (p *Plan) storage(arch string) storage.Options {
-	o := p.Options.Install.Storage
-	o.Arch = arch
-	return o
 }
 
 var notInName = regexp.MustCompile(`[^A-Za-z0-9._-]`)

@@ -55,7 +55,7 @@ func has(line, karg string) bool {
 // checkSealed refuses arguments that the command line of a unified kernel image
 // would have to be changed for.
 func (p *Plan) checkSealed(c *installconfig.Config, line string) error {
-	for option, given := range map[string]bool{"--karg": len(p.Options.Kargs) > 0, "--disable-selinux": p.Options.DisableSELinux} {
+	for option, given := range map[string]bool{"--karg and customizations.kernel.append": len(p.Options.Kargs) > 0, "--disable-selinux": p.Options.DisableSELinux} {
 		if given {
 			return fmt.Errorf("%s cannot be used with a unified kernel image, whose command line is fixed", option)
 		}

@@ -1,0 +1,189 @@
+package build
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/format/accounts"
+	"github.com/bootc-go/bootc/internal/format/blueprint"
+	"github.com/bootc-go/bootc/internal/format/layer"
+	"github.com/bootc-go/bootc/internal/format/tree"
+	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/deploy"
+)
+
+// A customizer puts into the tree of a disk what is wanted there beside the
+// image. Errors begin with the name of the key.
+type customizer struct {
+	*view
+	want     *blueprint.Blueprint
+	accounts *accounts.DB
+	salt     string // what the salts of passwords are made of
+}
+
+// customize changes the /etc of the deployment and /var, in the tree of the
+// physical root.
+func (p *Plan) customize(disk *tree.Tree, m *machine.Machine, id bootc.ID, now int64) error {
+	want := &p.Options.Customize
+	if len(want.Groups)+len(want.Users)+len(want.Directories)+len(want.Files) == 0 {
+		return nil
+	}
+	image, err := m.Repo.ReadImage(id)
+	if err != nil {
+		return err
+	}
+	v := &view{
+		image: image, etc: disk.Lookup(deploy.EtcPath(id)), varDir: disk.Lookup(deploy.VarPath()),
+		read: m.Repo.ReadFile, mtime: tree.Time{Sec: now},
+	}
+	if v.labels, err = layer.ReadLabels(image, v.read); err != nil {
+		return err
+	}
+	c := &customizer{view: v, want: want, salt: string(p.Manifest) + "\x00" + p.Options.Seed}
+	return c.apply(now / (24 * 60 * 60))
+}
+
+// apply makes what is wanted; a password is set on the given day since 1970.
+func (c *customizer) apply(day int64) error {
+	files := map[string][]byte{}
+	for _, name := range accounts.Names() {
+		data, err := c.readFile(name)
+		if err != nil {
+			return err
+		}
+		if data != nil {
+			files[name] = data
+		}
+	}
+	c.accounts = accounts.Parse(files, day)
+	if err := c.groups(); err != nil {
+		return err
+	}
+	if err := c.users(); err != nil {
+		return err
+	}
+	if err := c.writeAccounts(); err != nil {
+		return err
+	}
+	for _, d := range c.want.Directories {
+		if err := c.directory(d); err != nil {
+			return fmt.Errorf("%s: %w", d.Key, err)
+		}
+	}
+	for _, f := range c.want.Files {
+		if err := c.file(f); err != nil {
+			return fmt.Errorf("%s: %w", f.Key, err)
+		}
+	}
+	return nil
+}
+
+// groups makes the groups, first those whose IDs are given.
+func (c *customizer) groups() error {
+	for _, g := range explicitFirst(c.want.Groups, func(g blueprint.Group) bool { return g.GID != nil }) {
+		if err := c.accounts.AddGroup(g.Name, g.GID); err != nil {
+			return fmt.Errorf("%s: %w", g.Key, err)
+		}
+	}
+	return nil
+}
+
+// explicitFirst puts in front what is explicit, so that it is not taken by what
+// is not.
+func explicitFirst[T any](all []T, explicit func(T) bool) []T {
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b T) int {
+		switch {
+		case explicit(a) == explicit(b):
+			return 0
+		case explicit(a):
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// writeAccounts writes the files of users and groups. Owner and permissions stay.
+func (c *customizer) writeAccounts() error {
+	changed := c.accounts.Changed()
+	for _, name := range accounts.Names() {
+		data, ok := changed[name]
+		if !ok {
+			continue
+		}
+		p, err := c.findOurs(name, true)
+		if err != nil {
+			return err
+		}
+		file := tree.Node{Mode: 0o644}
+		if name == accounts.Shadow {
+			file.Mode = 0o600
+		}
+		if n := p.node(); n != nil {
+			file = tree.Node{Mode: n.Mode, UID: n.UID, GID: n.GID, Xattrs: n.Xattrs}
+		}
+		if err := c.putFile(p, file, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inode is a node with the owner and the permissions that are wanted.
+func (c *customizer) inode(want blueprint.Node) (tree.Node, error) {
+	n := tree.Node{Mode: want.Mode, UID: want.User.ID, GID: want.Group.ID}
+	if name := want.User.Name; name != "" {
+		e, ok := c.accounts.User(name)
+		if !ok {
+			return n, fmt.Errorf("the image has no user %q", name)
+		}
+		n.UID = e.UID
+	}
+	if name := want.Group.Name; name != "" {
+		gid, ok := c.accounts.Group(name)
+		if !ok {
+			return n, fmt.Errorf("the image has no group %q", name)
+		}
+		n.GID = gid
+	}
+	return n, nil
+}
+
+func (c *customizer) directory(d blueprint.Directory) error {
+	dir, err := c.inode(d.Node)
+	if err != nil {
+		return err
+	}
+	p, err := c.findOurs(d.Path, false)
+	if err != nil {
+		return err
+	}
+	switch n := p.node(); {
+	case n != nil && n.IsDir():
+		n.Mode, n.UID, n.GID = tree.TypeDir|dir.Mode, dir.UID, dir.GID
+		return nil
+	case n != nil:
+		return fmt.Errorf("%s of the image is not a directory", d.Path)
+	case p.up().node() == nil && !d.Parents:
+		return fmt.Errorf("the image has no directory %s, and ensure_parents is not set", p.up())
+	}
+	_, err = c.putDir(p, dir)
+	return err
+}
+
+func (c *customizer) file(f blueprint.File) error {
+	file, err := c.inode(f.Node)
+	if err != nil {
+		return err
+	}
+	p, err := c.findOurs(f.Path, false)
+	if err != nil {
+		return err
+	}
+	if p.up().node() == nil {
+		return fmt.Errorf("the image has no directory %s; customizations.directories can make it", p.up())
+	}
+	return c.putFile(p, file, []byte(f.Data))
+}
