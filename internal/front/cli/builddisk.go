@@ -14,6 +14,7 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/action/build"
 	"github.com/bootc-go/bootc/internal/action/install"
+	"github.com/bootc-go/bootc/internal/format/blueprint"
 	"github.com/bootc-go/bootc/internal/machine/storage"
 )
 
@@ -26,7 +27,7 @@ type buildDisk struct {
 	target, targetTransport   string
 	size, rootSize            string
 	kargs                     []string
-	sshKeys                   string
+	sshKeys, config           string
 	arch                      string
 	allowMissing, dryRun      bool
 }
@@ -58,6 +59,7 @@ func (a *App) buildDiskCommand() *cobra.Command {
 	flags.StringVar(&f.targetTransport, "target-transport", "registry", "how --target-imgref is to be read")
 	flags.StringArrayVar(&f.kargs, "karg", nil, "add a kernel argument (may be repeated)")
 	flags.StringVar(&f.sshKeys, "root-ssh-authorized-keys", "", "let the keys in `FILE` log in as root")
+	flags.StringVar(&f.config, "config", "", "add what `FILE` says: users, files, sizes, in the format of bootc-image-builder (config.toml or config.json)")
 	flags.BoolVar(&f.allowMissing, "allow-missing-verity", false, "make a machine that boots although fs-verity is missing")
 	flags.StringVar(&f.arch, "arch", "", "take the image for `ARCH`, such as arm64 (default: this machine's)")
 	flags.StringVar(&f.seed, "seed", "", "make identifiers of partitions and file systems from `TEXT` (default: from the image)")
@@ -113,10 +115,16 @@ func (f *buildDisk) options(image string) (o build.Options, err error) {
 			return o, fmt.Errorf("--target-imgref: %w", err)
 		}
 	}
+	if f.config == "-" && f.sshKeys == "-" {
+		return o, errors.New("--config and --root-ssh-authorized-keys cannot both be read from standard input")
+	}
 	if f.sshKeys != "" {
 		if o.Install.SSHKeys, err = readFile("--root-ssh-authorized-keys", f.sshKeys); err != nil {
 			return o, err
 		}
+	}
+	if err := f.customize(&o); err != nil {
+		return o, err
 	}
 	for option, c := range map[string]struct {
 		text string
@@ -138,6 +146,23 @@ func (f *buildDisk) options(image string) (o build.Options, err error) {
 	}
 	o.Time, err = sourceDate(os.Getenv("SOURCE_DATE_EPOCH"))
 	return o, err
+}
+
+// customize reads the config.
+func (f *buildDisk) customize(o *build.Options) error {
+	if f.config == "" {
+		return nil
+	}
+	data, err := readFile("--config", f.config)
+	if err != nil {
+		return err
+	}
+	b, err := blueprint.Parse(f.config, data)
+	if err != nil {
+		return fmt.Errorf("--config %s: %w", f.config, err)
+	}
+	o.Customize = *b
+	return nil
 }
 
 // sourceDate reads SOURCE_DATE_EPOCH, nil if it is not set.

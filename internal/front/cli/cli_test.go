@@ -48,6 +48,9 @@ func TestExitStatus(t *testing.T) {
 		{"container compute-composefs-digest /", 1, "error: cannot compute the digest of /: the root of the running system changes while it is read"},
 		{"container compute-composefs-digest /nonexistent", 1, "error: cannot compute the digest of /nonexistent: open /nonexistent: no such file or directory"},
 		{"switch --transport floppy x", 1, `unknown transport "floppy"`},
+		{"build-disk --config /nonexistent x", 1, "error: cannot build disk images: --config: open /nonexistent: no such file or directory"},
+		{"build-disk --config testdata/refused.toml x", 1, "--config testdata/refused.toml: customizations.hostname: is not supported: a file /etc/hostname"},
+		{"build-disk --config - --root-ssh-authorized-keys - x", 1, "cannot both be read from standard input"},
 		{"status --format xml", 2, "want one of humanreadable, yaml, json"},
 		{"status --format-version 7", 1, "unsupported format version: 7"},
 	} {
