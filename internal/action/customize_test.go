@@ -85,6 +85,9 @@ path = "/etc/app"
 mode = "0750"
 group = "ops"
 
+[[customizations.directories]]
+path = "/var/home/old/.ssh"
+
 [[customizations.files]]
 path = "/etc/app/replaced"
 data = "blueprint"
@@ -191,6 +194,7 @@ func TestCustomize(t *testing.T) {
 		varDir + "/home/core/.ssh":                 "040700 1002 1002 in_home_t",
 		varDir + "/home/core/.ssh/authorized_keys": "100600 1002 1002 in_home_t",
 		varDir + "/home/old":                       "040755 0 0 home_t",
+		varDir + "/home/old/.ssh":                  "040700 0 0 in_home_t",
 		varDir + "/lib/first":                      "040700 1001 1001 var_t",
 		varDir + "/roothome":                       "040700 0 0 root_t",
 		varDir + "/roothome/.ssh":                  "040700 0 0 root_t",
@@ -276,20 +280,20 @@ func TestCustomizeRefused(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{user + "groups = [\"docker\"]", `customizations.user[0]: the image has no group "docker"`},
 		{user + "uid = 1000", "customizations.user[0]: the user old has the ID 1000 already"},
-		{user + "shell = \"/bin/zsh\"", "customizations.user[0]: shell: the image has no /bin/zsh"},
-		{user + "home = \"/opt/new\"", "customizations.user[0]: home: /opt/new is in the image at /opt/new, where nothing can be added"},
-		{user + "home = \"/etc/passwd/x\"", "customizations.user[0]: home: /etc/passwd is not a directory"},
-		{user + "password = \"$6$a:b\"", "customizations.user[0]: password: a hashed password with a colon"},
+		{user + "shell = \"/bin/zsh\"", "customizations.user[0].shell: the image has no /bin/zsh"},
+		{user + "home = \"/opt/new\"", "customizations.user[0].home: /opt/new is in the image at /opt/new, where nothing can be added"},
+		{user + "home = \"/etc/passwd/x\"", "customizations.user[0].home: /etc/passwd is not a directory"},
+		{user + "password = \"$6$a:b\"", "customizations.user[0].password: a hashed password with a colon"},
 		{"[[customizations.user]]\nname = \"old\"\nuid = 5", "customizations.user[0]: the image has the user old with the ID 1000"},
 		{"[[customizations.group]]\nname = \"new\"\ngid = 10", "customizations.group[0]: the group wheel has the ID 10 already"},
-		{"[[customizations.files]]\npath = \"/etc/no/file\"", "customizations.files[0]: the image has no directory /etc/no; customizations.directories can make it"},
-		{"[[customizations.files]]\npath = \"/etc/out/file\"", "customizations.files[0]: /etc/out/file is in the image at /opt/file, where nothing can be added"},
-		{"[[customizations.files]]\npath = \"/etc/app\"", "customizations.files[0]: /etc/app of the image is not a regular file"},
-		{"[[customizations.files]]\npath = \"/etc/x\"\nuser = \"no\"", `customizations.files[0]: the image has no user "no"`},
-		{"[[customizations.files]]\npath = \"/etc/x\"\ngroup = \"no\"", `customizations.files[0]: the image has no group "no"`},
-		{"[[customizations.directories]]\npath = \"/etc/no/dir\"", "customizations.directories[0]: the image has no directory /etc/no, and ensure_parents"},
+		{"[[customizations.files]]\npath = \"/etc/no/file\"", "customizations.files[0].path: the image has no directory /etc/no; customizations.directories can make it"},
+		{"[[customizations.files]]\npath = \"/etc/out/file\"", "customizations.files[0].path: /etc/out/file is in the image at /opt/file, where nothing can be added"},
+		{"[[customizations.files]]\npath = \"/etc/app\"", "customizations.files[0].path: /etc/app of the image is not a regular file"},
+		{"[[customizations.files]]\npath = \"/etc/x\"\nuser = \"no\"", `customizations.files[0].user: the image has no user "no"`},
+		{"[[customizations.files]]\npath = \"/etc/x\"\ngroup = \"no\"", `customizations.files[0].group: the image has no group "no"`},
+		{"[[customizations.directories]]\npath = \"/etc/no/dir\"", "customizations.directories[0].path: the image has no directory /etc/no, and ensure_parents"},
 		{"[[customizations.directories]]\npath = \"/etc/passwd\"", "customizations.directories[0].path: /etc/passwd is made by"},
-		{"[[customizations.directories]]\npath = \"/etc/kept\"", "customizations.directories[0]: /etc/kept of the image is not a directory"},
+		{"[[customizations.directories]]\npath = \"/etc/kept\"", "customizations.directories[0].path: /etc/kept of the image is not a directory"},
 		{"[[customizations.filesystem]]\nmountpoint = \"/\"\nminsize = \"2 GiB\"", "customizations.filesystem[0].minsize: the root has 1070596096 bytes, at least 2147483648 are wanted"},
 		{"[customizations.disk]\nminsize = \"3 GiB\"", "customizations.disk.minsize: the disk has 2147483648 bytes"},
 		{"[[customizations.user]]\nname = \"root\"\nkey = \"ssh\"", "customizations.user[0].key: the SSH keys of root are given by --root-ssh-authorized-keys, too"},

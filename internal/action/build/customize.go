@@ -14,7 +14,7 @@ import (
 )
 
 // A customizer puts into the tree of a disk what is wanted there beside the
-// image. Errors begin with the name of the key.
+// image. Errors begin with the name of a key.
 type customizer struct {
 	*view
 	want     *blueprint.Blueprint
@@ -68,12 +68,12 @@ func (c *customizer) apply(day int64) error {
 	}
 	for _, d := range c.want.Directories {
 		if err := c.directory(d); err != nil {
-			return fmt.Errorf("%s: %w", d.Key, err)
+			return fmt.Errorf("%s.%w", d.Key, err)
 		}
 	}
 	for _, f := range c.want.Files {
 		if err := c.file(f); err != nil {
-			return fmt.Errorf("%s: %w", f.Key, err)
+			return fmt.Errorf("%s.%w", f.Key, err)
 		}
 	}
 	return nil
@@ -131,59 +131,71 @@ func (c *customizer) writeAccounts() error {
 	return nil
 }
 
-// inode is a node with the owner and the permissions that are wanted.
-func (c *customizer) inode(want blueprint.Node) (tree.Node, error) {
-	n := tree.Node{Mode: want.Mode, UID: want.User.ID, GID: want.Group.ID}
-	if name := want.User.Name; name != "" {
-		e, ok := c.accounts.User(name)
-		if !ok {
-			return n, fmt.Errorf("the image has no user %q", name)
-		}
-		n.UID = e.UID
+// setStat gives a node the owner and the permissions that are wanted; others stay.
+func (c *customizer) setStat(n *tree.Node, want blueprint.Node) error {
+	if want.Mode != nil {
+		n.Mode = n.Type() | *want.Mode
 	}
-	if name := want.Group.Name; name != "" {
-		gid, ok := c.accounts.Group(name)
-		if !ok {
-			return n, fmt.Errorf("the image has no group %q", name)
+	if o := want.User; o != nil {
+		n.UID = o.ID
+		if o.Name != "" {
+			e, ok := c.accounts.User(o.Name)
+			if !ok {
+				return fmt.Errorf("user: the image has no user %q", o.Name)
+			}
+			n.UID = e.UID
 		}
-		n.GID = gid
 	}
-	return n, nil
+	if o := want.Group; o != nil {
+		n.GID = o.ID
+		if o.Name != "" {
+			gid, ok := c.accounts.Group(o.Name)
+			if !ok {
+				return fmt.Errorf("group: the image has no group %q", o.Name)
+			}
+			n.GID = gid
+		}
+	}
+	return nil
 }
 
 func (c *customizer) directory(d blueprint.Directory) error {
-	dir, err := c.inode(d.Node)
-	if err != nil {
-		return err
-	}
 	p, err := c.findOurs(d.Path, false)
 	if err != nil {
-		return err
+		return fmt.Errorf("path: %w", err)
 	}
 	switch n := p.node(); {
 	case n != nil && n.IsDir():
-		n.Mode, n.UID, n.GID = tree.TypeDir|dir.Mode, dir.UID, dir.GID
-		return nil
+		return c.setStat(n, d.Node)
 	case n != nil:
-		return fmt.Errorf("%s of the image is not a directory", d.Path)
+		return fmt.Errorf("path: %s of the image is not a directory", d.Path)
 	case p.up().node() == nil && !d.Parents:
-		return fmt.Errorf("the image has no directory %s, and ensure_parents is not set", p.up())
+		return fmt.Errorf("path: the image has no directory %s, and ensure_parents is not set", p.up())
 	}
-	_, err = c.putDir(p, dir)
-	return err
+	dir := tree.Node{Mode: 0o755}
+	if err := c.setStat(&dir, d.Node); err != nil {
+		return err
+	}
+	if _, err := c.putDir(p, dir); err != nil {
+		return fmt.Errorf("path: %w", err)
+	}
+	return nil
 }
 
 func (c *customizer) file(f blueprint.File) error {
-	file, err := c.inode(f.Node)
-	if err != nil {
-		return err
-	}
 	p, err := c.findOurs(f.Path, false)
 	if err != nil {
-		return err
+		return fmt.Errorf("path: %w", err)
 	}
 	if p.up().node() == nil {
-		return fmt.Errorf("the image has no directory %s; customizations.directories can make it", p.up())
+		return fmt.Errorf("path: the image has no directory %s; customizations.directories can make it", p.up())
 	}
-	return c.putFile(p, file, []byte(f.Data))
+	file := tree.Node{Mode: 0o644}
+	if err := c.setStat(&file, f.Node); err != nil {
+		return err
+	}
+	if err := c.putFile(p, file, []byte(f.Data)); err != nil {
+		return fmt.Errorf("path: %w", err)
+	}
+	return nil
 }

@@ -28,7 +28,7 @@ func (c *customizer) users() error {
 			}
 		}
 		if err := c.user(u); err != nil {
-			return fmt.Errorf("%s: %w", u.Key, err)
+			return err
 		}
 	}
 	return nil
@@ -57,29 +57,32 @@ func (c *customizer) defaults() (home, shell string, err error) {
 func (c *customizer) user(u blueprint.User) error {
 	hash, err := c.hash(u)
 	if err != nil {
-		return fmt.Errorf("password: %w", err)
+		return fmt.Errorf("%s.password: %w", u.Key, err)
 	}
 	if u.Shell != "" {
 		if p, err := c.find(u.Shell, true); err != nil || p.node() == nil {
-			return fmt.Errorf("shell: the image has no %s", u.Shell)
+			return fmt.Errorf("%s.shell: the image has no %s", u.Key, u.Shell)
 		}
 	}
 	e, isNew, err := c.accounts.SetUser(accounts.User{
 		Name: u.Name, Description: u.Description, Hash: hash, Home: u.Home, Shell: u.Shell, Groups: u.Groups,
 		UID: u.UID, GID: u.GID, Expires: u.Expires, Reset: u.Reset,
 	})
-	if err != nil || !isNew && u.SSHKeys == "" {
-		return err
+	if err != nil {
+		return fmt.Errorf("%s: %w", u.Key, err)
+	}
+	if !isNew && u.SSHKeys == "" {
+		return nil
 	}
 	home, err := c.home(e, isNew)
 	if err != nil {
-		return fmt.Errorf("home: %w", err)
+		return fmt.Errorf("%s.home: %w", u.Key, err)
 	}
 	if u.SSHKeys == "" {
 		return nil
 	}
 	if err := c.sshKeys(home, e, u.SSHKeys); err != nil {
-		return fmt.Errorf("key: %w", err)
+		return fmt.Errorf("%s.key: %w", u.Key, err)
 	}
 	return nil
 }

@@ -74,12 +74,12 @@ type File struct {
 	Data string
 }
 
-// A Node is what files and directories have.
+// A Node is what files and directories have. What is nil is not said.
 type Node struct {
 	Key         string
-	Path        string // absolute and clean
-	Mode        uint32 // permissions
-	User, Group Owner
+	Path        string  // absolute and clean
+	Mode        *uint32 // permissions
+	User, Group *Owner
 }
 
 // An Owner is a user or a group by its name or, where that is empty, by its ID.
@@ -137,12 +137,12 @@ func (p *parser) blueprint(t *table) *Blueprint {
 			b.Users = append(b.Users, user(u))
 		}
 		for _, d := range c.tables("directories") {
-			b.Directories = append(b.Directories, Directory{Node: node(d, 0o755), Parents: d.bool("ensure_parents")})
+			b.Directories = append(b.Directories, Directory{Node: node(d), Parents: d.bool("ensure_parents")})
 			d.end()
 		}
 		for _, f := range c.tables("files") {
 			f.refuse(map[string]string{"uri": "the content has to be in data"})
-			b.Files = append(b.Files, File{Node: node(f, 0o644), Data: f.string("data")})
+			b.Files = append(b.Files, File{Node: node(f), Data: f.string("data")})
 			f.end()
 		}
 		b.sizes(c)
@@ -185,8 +185,8 @@ func user(t *table) User {
 	return u
 }
 
-func node(t *table, mode uint32) Node {
-	return Node{Key: t.name, Path: t.place("path"), Mode: t.mode("mode", mode), User: t.owner("user"), Group: t.owner("group")}
+func node(t *table) Node {
+	return Node{Key: t.name, Path: t.place("path"), Mode: t.mode("mode"), User: t.owner("user"), Group: t.owner("group")}
 }
 
 // check refuses what is there twice.

@@ -30,17 +30,17 @@ func TestAll(t *testing.T) {
 		},
 		Directories: []blueprint.Directory{
 			{Node: blueprint.Node{
-				Key: "customizations.directories[0]", Path: "/etc/app", Mode: 0o750,
-				User: blueprint.Owner{Name: "core"}, Group: blueprint.Owner{ID: 1050},
+				Key: "customizations.directories[0]", Path: "/etc/app", Mode: id(0o750),
+				User: &blueprint.Owner{Name: "core"}, Group: &blueprint.Owner{ID: 1050},
 			}, Parents: true},
-			{Node: blueprint.Node{Key: "customizations.directories[1]", Path: "/var/data", Mode: 0o755}},
+			{Node: blueprint.Node{Key: "customizations.directories[1]", Path: "/var/data"}},
 		},
 		Files: []blueprint.File{
 			{Node: blueprint.Node{
-				Key: "customizations.files[0]", Path: "/etc/app/app.conf", Mode: 0o600,
-				User: blueprint.Owner{ID: 7}, Group: blueprint.Owner{Name: "web"},
+				Key: "customizations.files[0]", Path: "/etc/app/app.conf", Mode: id(0o600),
+				User: &blueprint.Owner{ID: 7}, Group: &blueprint.Owner{Name: "web"},
 			}, Data: "a = 1\n"},
-			{Node: blueprint.Node{Key: "customizations.files[1]", Path: "/var/data/empty", Mode: 0o644}},
+			{Node: blueprint.Node{Key: "customizations.files[1]", Path: "/var/data/empty"}},
 		},
 	}
 	for _, name := range []string{"all.toml", "all.json"} {

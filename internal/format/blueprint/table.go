@@ -180,29 +180,30 @@ func (t *table) account(key string) string {
 	return s
 }
 
-// owner is the name of a user or a group, or an ID. None is root.
-func (t *table) owner(key string) Owner {
+// owner is the name of a user or a group, or an ID; nil if it is not there.
+func (t *table) owner(key string) *Owner {
 	if _, ok := t.values[key].(string); ok {
-		return Owner{Name: t.account(key)}
+		return &Owner{Name: t.account(key)}
 	}
 	if id := t.number(key); id != nil {
-		return Owner{ID: *id}
+		return &Owner{ID: *id}
 	}
-	return Owner{}
+	return nil
 }
 
-// mode is a text of octal digits.
-func (t *table) mode(key string, none uint32) uint32 {
+// mode is a text of octal digits; nil if it is not there.
+func (t *table) mode(key string) *uint32 {
 	v := t.take(key)
 	if v == nil {
-		return none
+		return nil
 	}
 	s, _ := v.(string)
 	n, err := strconv.ParseUint(s, 8, 12)
 	if err != nil || len(s) < 3 || len(s) > 4 {
 		t.fail(key, "want a text of three or four octal digits, such as \"0644\"")
 	}
-	return uint32(n)
+	mode := uint32(n)
+	return &mode
 }
 
 // file is an absolute path, "" if it is not there. A slash at its end does not
