@@ -36,7 +36,8 @@ func saveAccounts(l *lab) {
 		imagestest.Entry{Name: "etc/shadow-too", Link: "etc/shadow", Hard: true},
 		imagestest.Entry{Name: "home", Link: "var/home"}, imagestest.Entry{Name: "root", Link: "/var/roothome"},
 		imagestest.Entry{Name: "bin", Link: "usr/bin"}, imagestest.Entry{Name: "opt/"},
-		imagestest.Entry{Name: "etc/out", Link: "../opt"},
+		imagestest.Entry{Name: "etc/out", Link: "../opt"}, imagestest.Entry{Name: "etc/deep/"},
+		imagestest.Entry{Name: "etc/deep/absolute", Link: "/var/lib"}, imagestest.Entry{Name: "etc/deep/loop", Link: "loop"},
 		imagestest.Entry{Name: "var/home/"}, imagestest.Entry{Name: "var/home/old/"}, imagestest.Entry{Name: "var/home/old/.ssh/", Mode: 0o700},
 		imagestest.Entry{Name: "var/home/old/.ssh/authorized_keys", Body: "ssh-rsa OLD\n", Mode: 0o600},
 	)
@@ -93,6 +94,9 @@ path = "/etc/app/replaced"
 data = "blueprint"
 user = "first"
 mode = "0600"
+
+[[customizations.files]]
+path = "/etc/deep/absolute/linked"
 
 [[customizations.files]]
 path = "/var/srv/deep/data/new"
@@ -196,6 +200,7 @@ func TestCustomize(t *testing.T) {
 		varDir + "/home/old":                       "040755 0 0 home_t",
 		varDir + "/home/old/.ssh":                  "040700 0 0 in_home_t",
 		varDir + "/lib/first":                      "040700 1001 1001 var_t",
+		varDir + "/lib/linked":                     "100644 0 0 var_t",
 		varDir + "/roothome":                       "040700 0 0 root_t",
 		varDir + "/roothome/.ssh":                  "040700 0 0 root_t",
 	} {
@@ -288,6 +293,7 @@ func TestCustomizeRefused(t *testing.T) {
 		{"[[customizations.group]]\nname = \"new\"\ngid = 10", "customizations.group[0]: the group wheel has the ID 10 already"},
 		{"[[customizations.files]]\npath = \"/etc/no/file\"", "customizations.files[0].path: the image has no directory /etc/no; customizations.directories can make it"},
 		{"[[customizations.files]]\npath = \"/etc/out/file\"", "customizations.files[0].path: /etc/out/file is in the image at /opt/file, where nothing can be added"},
+		{"[[customizations.files]]\npath = \"/etc/deep/loop/file\"", "customizations.files[0].path: /etc/deep/loop/file leads through more than 40 links"},
 		{"[[customizations.files]]\npath = \"/etc/app\"", "customizations.files[0].path: /etc/app of the image is not a regular file"},
 		{"[[customizations.files]]\npath = \"/etc/x\"\nuser = \"no\"", `customizations.files[0].user: the image has no user "no"`},
 		{"[[customizations.files]]\npath = \"/etc/x\"\ngroup = \"no\"", `customizations.files[0].group: the image has no group "no"`},
