@@ -322,3 +322,21 @@ func TestCustomizeRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestCustomizeUKI has kernel arguments for an image whose command line is fixed.
+func TestCustomizeUKI(t *testing.T) {
+	l := newStore(t)
+	v1().with(spec{"boot/EFI/Linux/lab.efi": "MZ"}).save(l, "v1")
+	o := l.customize("[customizations.kernel]\nappend = \"quiet\"", "raw")
+	o.Install.Kargs = nil
+	p, err := build.New(t.Context(), o)
+	must(t, err)
+	defer p.Close()
+	const want = "customizations.kernel.append cannot be used with a unified kernel image"
+	if _, _, err := p.Apply(t.Context(), nil); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the error is %v, want %q in it", err, want)
+	}
+	if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}

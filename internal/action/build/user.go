@@ -71,7 +71,7 @@ func (c *customizer) user(u blueprint.User) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", u.Key, err)
 	}
-	if !isNew && u.SSHKeys == "" {
+	if !isNew && u.SSHKeys == "" && u.Home == "" {
 		return nil
 	}
 	home, err := c.home(e, isNew)
