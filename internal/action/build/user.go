@@ -135,8 +135,8 @@ func (c *customizer) sshKeys(home place, e accounts.Entry, keys string) error {
 	}
 	file := c.child(dir, "authorized_keys")
 	var lines []string
-	if n := file.node(); n != nil && n.IsRegular() {
-		has, err := c.read(n)
+	if file.node() != nil {
+		has, err := c.content(file)
 		if err != nil {
 			return err
 		}

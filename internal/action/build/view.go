@@ -106,19 +106,33 @@ func (v *view) findOurs(path string, follow bool) (place, error) {
 	return p, err
 }
 
+// maxFile bounds what is read of an image into memory, in bytes: its accounts,
+// keys of a user.
+const maxFile = 16 << 20
+
 // readFile reads a file; nil if it is not there.
 func (v *view) readFile(path string) ([]byte, error) {
 	p, err := v.find(path, true)
-	if n := p.node(); err != nil || n == nil {
+	if err != nil || p.node() == nil {
 		return nil, err
-	} else if !n.IsRegular() {
-		return nil, fmt.Errorf("%s of the image is not a regular file", path)
 	}
-	data, err := v.read(p.node())
+	data, err := v.content(p)
 	if data == nil {
 		data = []byte{}
 	}
 	return data, err
+}
+
+// content reads what is at a place.
+func (v *view) content(p place) ([]byte, error) {
+	switch n := p.node(); {
+	case !n.IsRegular():
+		return nil, fmt.Errorf("%s of the image is not a regular file", p)
+	case n.Size > maxFile:
+		return nil, fmt.Errorf("%s of the image has %d bytes, at most %d are possible", p, n.Size, maxFile)
+	default:
+		return v.read(n)
+	}
 }
 
 // put makes or replaces what is at a place, in a directory that is there. The

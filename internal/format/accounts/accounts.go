@@ -168,8 +168,16 @@ func (db *DB) free(want *uint32) (uint32, error) {
 	if want != nil && db.owner(*want, Group, UsrGroup) == "" {
 		return *want, nil
 	}
+	used := map[uint32]bool{}
+	for _, file := range []string{Passwd, UsrPasswd, Group, UsrGroup} {
+		for _, line := range db.files[file].lines {
+			if n, err := id(strings.Split(line, ":"), 2); err == nil {
+				used[n] = true
+			}
+		}
+	}
 	for n := uint32(minID); n <= maxID; n++ {
-		if db.owner(n, Passwd, UsrPasswd, Group, UsrGroup) == "" {
+		if !used[n] {
 			return n, nil
 		}
 	}
