@@ -19,3 +19,17 @@ func QCOW2Place(lengths []int64) (offsets []int64, refs []uint16) {
 	}
 	return offsets, q.refs
 }
+
+// OVAHead makes what stands in an archive before a disk's file of some bytes.
+func OVAHead(o Options, size int64) ([]byte, error) {
+	a, err := newOVA(nowhere{}, o)
+	if err != nil {
+		return nil, err
+	}
+	return a.head(size, size)
+}
+
+type nowhere struct{}
+
+func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (nowhere) Truncate(int64) error                   { return nil }

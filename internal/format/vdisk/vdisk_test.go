@@ -41,6 +41,7 @@ func formats() []format {
 		{"vhd dynamic", "vpc", vdisk.VHDAlignment, target(vdisk.NewDynamicVHD)},
 		{"vhdx", "vhdx", 1, target(vdisk.NewVHDX)},
 		{"gce", "", vdisk.GCEAlignment, stream(vdisk.NewGCE)},
+		{"ova", "", 1, target(vdisk.NewOVA)},
 	}
 }
 
@@ -299,6 +300,7 @@ func TestFull(t *testing.T) {
 		"vhd dynamic":      func(f *full) (vdisk.Disk, error) { return vdisk.NewDynamicVHD(f, options(size)) },
 		"vhdx":             func(f *full) (vdisk.Disk, error) { return vdisk.NewVHDX(f, options(size)) },
 		"gce":              func(f *full) (vdisk.Disk, error) { return vdisk.NewGCE(f, options(size)) },
+		"ova":              func(f *full) (vdisk.Disk, error) { return vdisk.NewOVA(f, options(size)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for calls := 0; ; calls++ {

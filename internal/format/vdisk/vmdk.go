@@ -37,21 +37,29 @@ const (
 
 // NewVMDK writes VMware's format as a stream: streamOptimized, as in an OVA.
 func NewVMDK(w io.Writer, o Options) (Disk, error) {
-	if err := o.check(vmdkMost); err != nil {
+	v, err := newVMDK(w, o)
+	if err != nil {
 		return nil, fmt.Errorf("vmdk image: %w", err)
+	}
+	return newDisk("the vmdk image", o.Size, v), nil
+}
+
+func newVMDK(w io.Writer, o Options) (*vmdk, error) {
+	if err := o.check(vmdkMost); err != nil {
+		return nil, err
 	}
 	if o.Name == "" {
 		o.Name = "disk.vmdk"
 	}
 	if len(o.Name) > 255 || strings.ContainsAny(o.Name, "\"/\\") || strings.ContainsFunc(o.Name, func(r rune) bool { return r < ' ' }) {
-		return nil, fmt.Errorf("vmdk image: name %q of the extent", o.Name)
+		return nil, fmt.Errorf("name %q of the extent", o.Name)
 	}
 	v := &vmdk{w: bufio.NewWriterSize(w, 256<<10), options: o, table: make([]byte, vmdkTableSize)}
 	tables := (o.Size + vmdkGrain*vmdkEntries - 1) / (vmdkGrain * vmdkEntries)
 	v.directory = make([]byte, roundUp(4*tables, sectorSize))
 	v.press = newPress(vmdkGrain, newVMDKPacker, v.grain)
 	v.blocks = newBlocks(vmdkGrain, v.press.put)
-	return newDisk("the vmdk image", o.Size, v), nil
+	return v, nil
 }
 
 func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
@@ -62,6 +70,7 @@ type vmdk struct {
 	blocks  *blocks
 	press   *press
 	sectors int64 // written
+	grains  int64 // written
 
 	directory []byte
 	table     []byte // of the part of the disk being written
@@ -90,6 +99,7 @@ func (v *vmdk) grain(n int64, _, packed []byte) error {
 	}
 	binary.LittleEndian.PutUint32(v.table[n%vmdkEntries*4:], at)
 	v.dirty = true
+	v.grains++
 	var marker [12]byte
 	binary.LittleEndian.PutUint64(marker[:], uint64(n*vmdkGrainSectors))
 	binary.LittleEndian.PutUint32(marker[8:], uint32(len(packed)))
