@@ -149,7 +149,77 @@ func TestBuild(t *testing.T) {
 			if out := tell(t, "tar", "-tvf", file); !strings.Contains(out, "2147483648") || !strings.Contains(out, "disk.raw") {
 				t.Errorf("tar: %s", out)
 			}
+		case name == "ova":
+			tell(t, "tar", "-xf", file, "-C", t.TempDir(), "v1.ovf", "v1.mf", "v1.vmdk")
+		case name == "ami":
+			tell(t, "cmp", raw, file)
 		}
+	}
+}
+
+// TestBuildAMI reads what is beside an image for Amazon's cloud, in an order of types
+// in which another one follows.
+func TestBuildAMI(t *testing.T) {
+	l := newStore(t)
+	o := l.toBuild("ami", "vmdk")
+	o.Size -= 1 << 20 // a volume has whole GiB
+	p, err := build.New(t.Context(), o)
+	must(t, err)
+	defer p.Close()
+	_, files, err := p.Apply(t.Context(), nil)
+	must(t, err)
+	var names []string
+	for _, f := range files {
+		names = append(names, filepath.Base(f))
+		if !strings.Contains(p.String(), "File: "+f+"\n") {
+			t.Errorf("the plan has no %s:\n%s", f, p)
+		}
+	}
+	if diff := cmp.Diff([]string{"v1.ami.raw", "v1.vmdk", "v1.ami.json"}, names); diff != "" {
+		t.Error("files", diff)
+	}
+	got, err := os.ReadFile(files[2])
+	must(t, err)
+	arch := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
+	want := fmt.Sprintf(`{
+  "ImportSnapshot": {
+    "Description": "v1, image %[1]s",
+    "DiskContainer": {
+      "Description": "v1, image %[1]s",
+      "Format": "RAW",
+      "UserBucket": {
+        "S3Key": "v1.ami.raw"
+      }
+    }
+  },
+  "RegisterImage": {
+    "Name": "v1-%[2]s",
+    "Description": "v1, image %[1]s",
+    "Architecture": "%[3]s",
+    "BootMode": "uefi",
+    "VirtualizationType": "hvm",
+    "EnaSupport": true,
+    "RootDeviceName": "/dev/xvda",
+    "BlockDeviceMappings": [
+      {
+        "DeviceName": "/dev/xvda",
+        "Ebs": {
+          "DeleteOnTermination": true,
+          "VolumeSize": 2,
+          "VolumeType": "gp3"
+        }
+      }
+    ]
+  }
+}
+`, p.Manifest, p.Manifest.Short(), arch)
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Error(diff)
+	}
+	st, err := os.Stat(files[2])
+	must(t, err)
+	if st.Mode() != 0o644 {
+		t.Errorf("mode %v", st.Mode())
 	}
 }
 

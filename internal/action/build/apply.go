@@ -46,7 +46,7 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (id bootc.ID,
 	if err != nil {
 		return "", nil, err
 	}
-	out, err := p.open(d.size, d.id, d.time)
+	out, err := p.open(d)
 	if err != nil {
 		return "", nil, err
 	}
@@ -86,6 +86,7 @@ type disk struct {
 	size  int64
 	id    [16]byte
 	time  int64
+	arch  string
 	table *gpt.Table
 	esp   *fat.Image
 	root  *ext4.Image
@@ -98,7 +99,7 @@ func (p *Plan) layOut(m *machine.Machine, esp *boot.Described, id bootc.ID) (*di
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{time: p.time(img)}
+	d := &disk{time: p.time(img), arch: img.Config.Architecture}
 	random := p.random()
 	if _, err := io.ReadFull(random, d.id[:]); err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (p *Plan) layOut(m *machine.Machine, esp *boot.Described, id bootc.ID) (*di
 	if err := p.customize(t, m, id, d.time); err != nil {
 		return nil, err
 	}
-	size, parts, err := p.divide(contentSize(t), img.Config.Architecture)
+	size, parts, err := p.divide(contentSize(t), d.arch)
 	if err != nil {
 		return nil, err
 	}

@@ -122,14 +122,17 @@ func (p *Plan) String() string {
 	}
 	describe(&b, &p.Options.Customize)
 	for _, f := range p.formats {
-		fmt.Fprintf(&b, "File: %s\n", p.file(f))
+		fmt.Fprintf(&b, "File: %s\n", p.file(f.ending))
+		if f.beside != nil {
+			fmt.Fprintf(&b, "File: %s\n", p.file(f.beside.ending))
+		}
 	}
 	return b.String()
 }
 
-// file is where the image in a format goes.
-func (p *Plan) file(f format) string {
-	return filepath.Join(p.Options.Dir, p.Options.Name+"."+f.ending)
+// file is where the file with an ending goes.
+func (p *Plan) file(ending string) string {
+	return filepath.Join(p.Options.Dir, p.Options.Name+"."+ending)
 }
 
 var notInName = regexp.MustCompile(`[^A-Za-z0-9._-]`)

@@ -15,6 +15,14 @@ type format struct {
 	ending string
 	unit   uint64 // that the size of the disk is a multiple of; 0: any
 	open   func(*os.File, vdisk.Options) (vdisk.Disk, error)
+	beside *companion // nil: none
+}
+
+// A companion is a small file beside a disk image, for whoever imports that.
+type companion struct {
+	ending string
+	// make makes it for the disk image, of a name.
+	make func(p *Plan, d *disk, file string) ([]byte, error)
 }
 
 func formats() []format {
@@ -30,6 +38,13 @@ func formats() []format {
 		{name: "vhd-fixed", ending: "fixed.vhd", open: target(vdisk.NewFixedVHD)},
 		{name: "vhdx", ending: "vhdx", open: target(vdisk.NewVHDX)},
 		{name: "gce", ending: "tar.gz", unit: vdisk.GCEAlignment, open: func(f *os.File, o vdisk.Options) (vdisk.Disk, error) { return vdisk.NewGCE(f, o) }},
+		{name: "ova", ending: "ova", open: target(vdisk.NewOVA)},
+		{name: "ami", ending: "ami.raw", unit: amiUnit, open: target(vdisk.NewRaw), beside: &companion{
+			ending: "ami.json",
+			make: func(p *Plan, d *disk, file string) ([]byte, error) {
+				return describeAMI(p.Options.Name, file, d.arch, p.Manifest, d.size)
+			},
+		}},
 	}
 }
 
