@@ -9,9 +9,8 @@ import (
 	"github.com/bootc-go/bootc/internal/machine"
 )
 
-// generate writes what systemd-generator(7) calls the normal directory: the
-// unit that restores a staged update, wanted by a system that bootc booted, and
-// what systemd must not do to its root.
+// generate writes what systemd-generator(7) calls the normal directory, for a system
+// that bootc booted.
 func generate(normal string) error {
 	if _, err := machine.ReadBooted(); err != nil {
 		if errors.Is(err, machine.ErrNotBooted) {
@@ -19,20 +18,43 @@ func generate(normal string) error {
 		}
 		return err
 	}
-	const unit = "bootc-staged-restore.service"
-	wants := filepath.Join(normal, "multi-user.target.wants")
-	if err := os.MkdirAll(wants, 0o755); err != nil {
-		return err
+	return writeUnits(normal)
+}
+
+// writeUnits wants the units that restore a staged update and grow the root, and says
+// what systemd must not do to its root, which is an image.
+func writeUnits(normal string) error {
+	for target, unit := range map[string]string{
+		"multi-user.target": "bootc-staged-restore.service",
+		"local-fs.target":   "bootc-root-growfs.service",
+	} {
+		wants := filepath.Join(normal, target+".wants")
+		if err := os.MkdirAll(wants, 0o755); err != nil {
+			return err
+		}
+		if err := link("/usr/lib/systemd/system/"+unit, filepath.Join(wants, unit)); err != nil {
+			return err
+		}
 	}
-	err := os.Symlink("/usr/lib/systemd/system/"+unit, filepath.Join(wants, unit))
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	// Where the partition of the root is marked as growing,
+	// systemd-gpt-auto-generator wants it, and it fails.
+	if err := link(os.DevNull, filepath.Join(normal, "systemd-growfs-root.service")); err != nil {
 		return err
 	}
 	// Without rw on the command line, as of a unified kernel image, systemd
-	// would want to remount the root for writing, which an image cannot be.
+	// would want to remount the root for writing.
 	dropIn := filepath.Join(normal, "systemd-remount-fs.service.d")
 	if err := os.MkdirAll(dropIn, 0o755); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dropIn, "60-bootc.conf"), []byte("[Service]\nUnsetEnvironment=SYSTEMD_REMOUNT_ROOT_RW\n"), 0o644)
+}
+
+// link makes a symbolic link, or leaves what is there.
+func link(target, name string) error {
+	err := os.Symlink(target, name)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
 }

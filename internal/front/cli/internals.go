@@ -83,8 +83,8 @@ func (a *App) fsverityCommand() *cobra.Command {
 	return cmd
 }
 
-// generatorCommand is systemd's generator. It enables the unit that restores a
-// staged update on a system that was booted by bootc.
+// generatorCommand is systemd's generator. It enables the units that restore a
+// staged update and grow the root on a system that was booted by bootc.
 func (a *App) generatorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "systemd-generator NORMAL [EARLY LATE]", Hidden: true, Short: "Called by systemd at boot",
