@@ -33,6 +33,7 @@ type Partition struct {
 	Start      uint64 // in bytes
 	Size       uint64 // in bytes
 	Filesystem string // "ext4", "vfat", or empty for none
+	Attributes uint64 // those of package gpt
 }
 
 // Options say how a disk is laid out. The zero value is an ext4 root over the
@@ -84,6 +85,8 @@ func Layout(diskSize uint64, o Options) ([]Partition, error) {
 		return nil, err
 	}
 	add(roleRoot, rootType, size, fs)
+	// Whatever makes the partition larger: the file system is to follow.
+	parts[len(parts)-1].Attributes = gpt.GrowFileSystem
 	return parts, nil
 }
 

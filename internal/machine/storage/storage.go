@@ -98,7 +98,7 @@ func (p *Plan) Table(random io.Reader) (*gpt.Table, error) {
 			return nil, err
 		}
 		t.Partitions = append(t.Partitions, gpt.Partition{
-			Number: i + 1, Type: part.Type, GUID: id, Name: part.Name,
+			Number: i + 1, Type: part.Type, GUID: id, Name: part.Name, Attributes: part.Attributes,
 			First: part.Start / sector, Last: (part.Start+part.Size)/sector - 1,
 		})
 	}
