@@ -42,8 +42,15 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (id bootc.ID,
 	if id, err = p.install.Fill(ctx, m, progress); err != nil {
 		return "", nil, err
 	}
-	d, err := p.layOut(m, esp, id)
+	boots, err := m.Repo.ReadImage(id)
 	if err != nil {
+		return "", nil, err
+	}
+	d, err := p.layOut(m, esp, id, boots)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := p.tellGrowth(boots, d.arch, repo.ReadFile, progress); err != nil {
 		return "", nil, err
 	}
 	out, err := p.open(d)
@@ -93,8 +100,9 @@ type disk struct {
 	parts map[string]storage.Partition // by name
 }
 
-// layOut computes the disk, and refuses what does not fit.
-func (p *Plan) layOut(m *machine.Machine, esp *boot.Described, id bootc.ID) (*disk, error) {
+// layOut computes the disk, and refuses what does not fit. boots is the tree that
+// boots.
+func (p *Plan) layOut(m *machine.Machine, esp *boot.Described, id bootc.ID, boots *tree.Tree) (*disk, error) {
 	img, err := m.Repo.Head(p.Manifest)
 	if err != nil {
 		return nil, err
@@ -104,7 +112,7 @@ func (p *Plan) layOut(m *machine.Machine, esp *boot.Described, id bootc.ID) (*di
 	if _, err := io.ReadFull(random, d.id[:]); err != nil {
 		return nil, err
 	}
-	t, err := root(m, p.Manifest, id, tree.Time{Sec: d.time})
+	t, err := root(m, p.Manifest, id, boots, tree.Time{Sec: d.time})
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 
 // root makes the tree of the physical root: what stands in the directory of the
 // described machine, owned by root; /etc and /var of the image; the repository.
-func root(m *machine.Machine, manifest bootc.Digest, id bootc.ID, mtime tree.Time) (*tree.Tree, error) {
+func root(m *machine.Machine, manifest bootc.Digest, id bootc.ID, boots *tree.Tree, mtime tree.Time) (*tree.Tree, error) {
 	top, err := readDir(m.Sysroot, ".", mtime)
 	if err != nil {
 		return nil, err
@@ -26,10 +26,6 @@ func root(m *machine.Machine, manifest bootc.Digest, id bootc.ID, mtime tree.Tim
 		return nil, fmt.Errorf("listing the contents of the image: %w", err)
 	}
 	graft(t.Lookup("composefs"), repository)
-	boots, err := m.Repo.ReadImage(id)
-	if err != nil {
-		return nil, err
-	}
 	for name, n := range deploy.Grafts(id, boots) {
 		graft(t.Lookup(name), n)
 	}
