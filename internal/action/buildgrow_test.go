@@ -1,13 +1,17 @@
 package action_test
 
 import (
+	"os"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/action/build"
 	"github.com/bootc-go/bootc/internal/content/images/imagestest"
+	"github.com/bootc-go/bootc/internal/format/gpt"
 )
 
 // TestBuildGrowth is what is said of images that grow their root, or do not.
@@ -55,5 +59,43 @@ func TestBuildGrowth(t *testing.T) {
 				t.Errorf("said %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestBuildGrown has systemd-repart grow the root of a disk image, with the definition
+// of the Debian image, and nothing else.
+func TestBuildGrown(t *testing.T) {
+	l := newStore(t)
+	raw := l.build(l.toBuild("raw"))[0]
+	read := func() []gpt.Partition {
+		f, err := os.Open(raw)
+		must(t, err)
+		defer f.Close()
+		st, err := f.Stat()
+		must(t, err)
+		table, err := gpt.Read(f, 512, st.Size())
+		must(t, err)
+		return table.Partitions
+	}
+	before := read()
+	root := &before[len(before)-1]
+	if root.Name != "root" || root.Attributes != gpt.GrowFileSystem {
+		t.Errorf("the last partition is %+v, want the root, marked as growing", root)
+	}
+	must(t, os.Truncate(raw, 3<<30))
+	definitions, err := os.Getwd()
+	must(t, err)
+	definitions += "/../../images/debian/rootfs/usr/lib/repart.d"
+	for range 2 {
+		tell(t, "systemd-repart", "--dry-run=no", "--definitions="+definitions, raw)
+		after := read()
+		grown := after[len(after)-1]
+		if end := grown.Last; end*512 < 3<<30-2<<20 {
+			t.Errorf("the root ends at sector %d of 3 GiB", end)
+		}
+		root.Last = grown.Last
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Error("partitions before (-) and after (+)", diff)
+		}
 	}
 }
