@@ -53,13 +53,19 @@ type row struct {
 type contender struct {
 	name  string
 	needs string // a program; where it is missing there is no such contender
+	check string // a script; where it fails there is no such contender
 	// Scripts for the shell, in an empty directory: setup is not measured, work
 	// is a single command, or a pipe.
 	setup, work string
+	store       string // a directory whose growth is told
 }
 
 func rows() []row {
-	return []row{dumpRow, pullRow, derivedRow, largeRow, manyRow, digestRow, fsckRow}
+	return []row{
+		dumpRow, pullRow, derivedRow, largeRow, manyRow, digestRow, fsckRow, diskRow,
+		formatRow("qcow2", "-O qcow2"), formatRow("qcow2-compressed", "-c -O qcow2"),
+		formatRow("vmdk", "-O vmdk -o subformat=streamOptimized"), againRow,
+	}
 }
 
 func (b *bench) run(only string) error {
@@ -119,7 +125,7 @@ func (b *bench) row(r row) error {
 	for _, c := range all {
 		switch {
 		case !b.installed(c):
-			t.note(c.name, "not installed")
+			t.note(c.name, "not installed, or too old")
 		default:
 			able = append(able, c)
 		}
@@ -142,6 +148,9 @@ func (b *bench) row(r row) error {
 }
 
 func (b *bench) installed(c contender) bool {
+	if c.check != "" && shell(b.cache, c.check).Run() != nil {
+		return false
+	}
 	if c.needs == "" {
 		return true
 	}

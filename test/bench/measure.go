@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ type measurement struct {
 	peak      int64 // memory of the largest process, in bytes
 	// Bytes that went through read and write, and their like, of all processes.
 	read, written int64
+	stored        int64 // growth of the store, in bytes of the disk; -1: there is none
 }
 
 // measure lets a contender do its work once.
@@ -32,6 +34,12 @@ func (b *bench) measure(c contender) (m measurement, err error) {
 	if c.setup != "" {
 		if out, err := shell(dir, c.setup).CombinedOutput(); err != nil {
 			return m, fmt.Errorf("setting up: %w: %s", err, out)
+		}
+	}
+	var before int64
+	if c.store != "" {
+		if before, err = usage(dir, c.store); err != nil {
+			return m, err
 		}
 	}
 	unix.Sync() // what the setup wrote is not the contender's to flush
@@ -54,10 +62,35 @@ func (b *bench) measure(c contender) (m measurement, err error) {
 	if e := work.Wait(); e != nil {
 		return m, fmt.Errorf("%w: %s", e, strings.TrimSpace(stderr.String()))
 	}
-	usage := work.ProcessState.SysUsage().(*syscall.Rusage)
 	m.cpu = work.ProcessState.UserTime() + work.ProcessState.SystemTime()
-	m.peak = usage.Maxrss << 10
-	return m, err
+	m.peak = work.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	m.stored = -1
+	if c.store != "" {
+		after, err := usage(dir, c.store)
+		m.stored = after - before
+		return m, err
+	}
+	return m, nil
+}
+
+// usage is how much of the disk the files in a directory take; one that is not
+// there takes nothing.
+func usage(dir, name string) (sum int64, err error) {
+	err = filepath.WalkDir(filepath.Join(dir, name), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		sum += info.Sys().(*syscall.Stat_t).Blocks * 512
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	return sum, err
 }
 
 func shell(dir, script string) *exec.Cmd {

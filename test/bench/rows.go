@@ -81,17 +81,7 @@ var derivedRow = row{
 		if err != nil {
 			return nil, err
 		}
-		layout, err := b.input("derived", func(path string) error {
-			return writeLayout(path, base, rootFS(func(t *tar.Writer) error {
-				n := noise()
-				for i := range 16 {
-					if err := file(t, "usr/lib/derived-"+strconv.Itoa(i), 64<<10, n); err != nil {
-						return err
-					}
-				}
-				return nil
-			}), gzip.DefaultCompression)
-		})
+		layout, err := b.derived("derived", base)
 		if err != nil {
 			return nil, err
 		}
@@ -101,6 +91,21 @@ var derivedRow = row{
 		}
 		return all, nil
 	},
+}
+
+// derived is an image with a layer of 1 MiB on top.
+func (b *bench) derived(name, base string) (string, error) {
+	return b.input(name, func(path string) error {
+		return writeLayout(path, base, rootFS(func(t *tar.Writer) error {
+			n := noise()
+			for i := range 16 {
+				if err := file(t, "usr/lib/derived-"+strconv.Itoa(i), 64<<10, n); err != nil {
+					return err
+				}
+			}
+			return nil
+		}), gzip.DefaultCompression)
+	})
 }
 
 // trimExec makes of a work what can stand in a setup.

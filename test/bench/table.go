@@ -35,7 +35,7 @@ func (t *table) add(name string, m measurement) {
 // their ratios in each turn.
 func (t *table) print(w io.Writer, ours string) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "\tfastest\tmedian\tours is\tCPU\tours is\tpeak\tread\twritten\t")
+	fmt.Fprintln(tw, "\tfastest\tmedian\tours is\tCPU\tours is\tpeak\tread\twritten\tstored\t")
 	for _, name := range t.names {
 		all := t.runs[name]
 		if len(all) == 0 {
@@ -44,14 +44,15 @@ func (t *table) print(w io.Writer, ours string) {
 		}
 		wall := column(all, func(m measurement) time.Duration { return m.wall })
 		cpu := column(all, func(m measurement) time.Duration { return m.cpu })
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name,
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name,
 			seconds(slices.Min(wall)), seconds(median(wall)),
 			ratio(column(t.runs[ours], func(m measurement) time.Duration { return m.wall }), wall),
 			seconds(median(cpu)),
 			ratio(column(t.runs[ours], func(m measurement) time.Duration { return m.cpu }), cpu),
 			mebibytes(slices.Max(column(all, func(m measurement) int64 { return m.peak }))),
 			mebibytes(median(column(all, func(m measurement) int64 { return m.read }))),
-			mebibytes(median(column(all, func(m measurement) int64 { return m.written }))))
+			mebibytes(median(column(all, func(m measurement) int64 { return m.written }))),
+			mebibytes(median(column(all, func(m measurement) int64 { return m.stored }))))
 	}
 	tw.Flush()
 }
@@ -83,4 +84,10 @@ func ratio(ours, theirs []time.Duration) string {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
-func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+// mebibytes is "" for what is negative.
+func mebibytes(n int64) string {
+	if n < 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
