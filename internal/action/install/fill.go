@@ -65,11 +65,14 @@ func (p *Plan) config(img *images.Image, read bootable.Reader, progress bootc.Pr
 
 func (p *Plan) compose(ctx context.Context, m *machine.Machine, img *images.Image, system *bootable.System, c *installconfig.Config) (bootc.ID, error) {
 	if system.UKI != nil {
+		if err := p.checkSealedOptions(); err != nil {
+			return "", err
+		}
 		line, err := m.UKICmdline(system)
 		if err != nil {
 			return "", err
 		}
-		if err := p.checkSealed(c, line); err != nil {
+		if err := checkSealed(c, line); err != nil {
 			return "", err
 		}
 		return m.ComposeUKI(ctx, img, system, p.Options.AllowMissingVerity)

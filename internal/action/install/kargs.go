@@ -52,14 +52,24 @@ func has(line, karg string) bool {
 	return false
 }
 
-// checkSealed refuses arguments that the command line of a unified kernel image
-// would have to be changed for.
-func (p *Plan) checkSealed(c *installconfig.Config, line string) error {
-	for option, given := range map[string]bool{"--karg and customizations.kernel.append": len(p.Options.Kargs) > 0, "--disable-selinux": p.Options.DisableSELinux} {
-		if given {
-			return fmt.Errorf("%s cannot be used with a unified kernel image, whose command line is fixed", option)
-		}
+// checkSealedOptions refuses options that would change the command line of a
+// unified kernel image.
+func (p *Plan) checkSealedOptions() error {
+	option := ""
+	switch {
+	case len(p.Options.Kargs) > 0:
+		option = "--karg and customizations.kernel.append"
+	case p.Options.DisableSELinux:
+		option = "--disable-selinux"
+	default:
+		return nil
 	}
+	return fmt.Errorf("%s cannot be used with a unified kernel image, whose command line is fixed", option)
+}
+
+// checkSealed refuses installation defaults that the command line of a unified
+// kernel image does not have.
+func checkSealed(c *installconfig.Config, line string) error {
 	for _, k := range without(split(c.Kargs), c.KargDeletes) {
 		if !has(line, k) {
 			return fmt.Errorf("the installation defaults of the image add the kernel argument %q, which the fixed command line of its unified kernel image does not have", k)
