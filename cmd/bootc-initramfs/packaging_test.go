@@ -41,8 +41,8 @@ func TestUnits(t *testing.T) {
 	}
 	dir := t.TempDir()
 	units, err := filepath.Glob(packaging + "/systemd/*.[st][ei][rm]*")
-	if err != nil || len(units) != 5 {
-		t.Fatalf("units %q, %v, want 5", units, err)
+	if err != nil || len(units) != 6 {
+		t.Fatalf("units %q, %v, want 6", units, err)
 	}
 	args := []string{"verify", "--man=no"}
 	// What only the initramfs has.

@@ -3,7 +3,6 @@ package cli
 import (
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -44,17 +43,5 @@ func TestGenerate(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-// TestGrowUnit lets systemd read the unit, whose programs every Linux has.
-func TestGrowUnit(t *testing.T) {
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip(err)
-	}
-	const unit = "../../../packaging/systemd/bootc-root-growfs.service"
-	if out, err := exec.Command(analyze, "verify", "--man=no", "--recursive-errors=no", unit).CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("systemd-analyze: %v\n%s", err, out)
 	}
 }
