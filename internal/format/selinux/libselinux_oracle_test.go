@@ -121,7 +121,8 @@ func madePaths(c *selinux.Contexts, files selinux.Files) []found {
 //
 // In a home directory libselinux prefers a path that the policy names exactly to
 // an expression further down; upstream and we do not. No such path is in the
-// tree, and three are among those that are made, all in /root.
+// tree, and a few are among those that are made, all in /root: three by Debian 12's
+// policy, four by Debian 13's.
 func TestLibselinux(t *testing.T) {
 	if _, err := os.Stat(matchpathcon); err != nil {
 		t.Skip("matchpathcon is not installed")
@@ -146,7 +147,7 @@ func TestLibselinux(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %d paths, %d labels", what, len(paths), len(labels))
-		if len(paths) < 4000 || len(labels) < 80 || others > 3 {
+		if len(paths) < 4000 || len(labels) < 80 || others > 4 {
 			t.Errorf("%s: %d paths with %d labels, %d others in /root", what, len(paths), len(labels), others)
 		}
 	}
