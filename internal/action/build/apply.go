@@ -116,7 +116,7 @@ func (p *Plan) layOut(m *machine.Machine, esp *boot.Described, id bootc.ID, boot
 	if err != nil {
 		return nil, err
 	}
-	if err := p.customize(t, m, id, d.time); err != nil {
+	if err := p.customize(t, boots, m, id, d.time); err != nil {
 		return nil, err
 	}
 	size, parts, err := p.divide(contentSize(t), d.arch)

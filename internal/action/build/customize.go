@@ -23,20 +23,17 @@ type customizer struct {
 }
 
 // customize changes the /etc of the deployment and /var, in the tree of the
-// physical root.
-func (p *Plan) customize(disk *tree.Tree, m *machine.Machine, id bootc.ID, now int64) error {
+// physical root. image is the tree that boots.
+func (p *Plan) customize(disk, image *tree.Tree, m *machine.Machine, id bootc.ID, now int64) error {
 	want := &p.Options.Customize
 	if len(want.Groups)+len(want.Users)+len(want.Directories)+len(want.Files) == 0 {
 		return nil
-	}
-	image, err := m.Repo.ReadImage(id)
-	if err != nil {
-		return err
 	}
 	v := &view{
 		image: image, etc: disk.Lookup(deploy.EtcPath(id)), varDir: disk.Lookup(deploy.VarPath()),
 		read: m.Repo.ReadFile, mtime: tree.Time{Sec: now},
 	}
+	var err error
 	if v.labels, err = layer.ReadLabels(image, v.read); err != nil {
 		return err
 	}
