@@ -75,8 +75,8 @@ func (l *lab) build(o build.Options) []string {
 	return files
 }
 
-// partition finds a partition of a raw disk.
-func partition(t *testing.T, raw, name string) gpt.Partition {
+// partitions reads the partition table of a raw disk.
+func partitions(t *testing.T, raw string) []gpt.Partition {
 	t.Helper()
 	f, err := os.Open(raw)
 	must(t, err)
@@ -85,7 +85,13 @@ func partition(t *testing.T, raw, name string) gpt.Partition {
 	must(t, err)
 	table, err := gpt.Read(f, 512, st.Size())
 	must(t, err)
-	for _, p := range table.Partitions {
+	return table.Partitions
+}
+
+// partition finds a partition of a raw disk.
+func partition(t *testing.T, raw, name string) gpt.Partition {
+	t.Helper()
+	for _, p := range partitions(t, raw) {
 		if p.Name == name {
 			return p
 		}
@@ -340,6 +346,25 @@ func TestBuildAgain(t *testing.T) {
 		}
 	}
 	l.build(o)
+}
+
+// TestBuildNameTaken is a second file that cannot have its name: the first has none
+// either.
+func TestBuildNameTaken(t *testing.T) {
+	l := newStore(t)
+	o := l.toBuild("raw", "qcow2")
+	o.Name = "disk"
+	must(t, os.Mkdir(filepath.Join(o.Dir, "disk.qcow2"), 0o755))
+	p, err := build.New(t.Context(), o)
+	must(t, err)
+	defer p.Close()
+	if _, _, err := p.Apply(t.Context(), nil); err == nil {
+		t.Error("a directory was replaced")
+	}
+	left, err := os.ReadDir(o.Dir)
+	if err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }
 
 // TestBuildRefused is what cannot be built: it leaves no file.

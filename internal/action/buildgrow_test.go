@@ -67,17 +67,7 @@ func TestBuildGrowth(t *testing.T) {
 func TestBuildGrown(t *testing.T) {
 	l := newStore(t)
 	raw := l.build(l.toBuild("raw"))[0]
-	read := func() []gpt.Partition {
-		f, err := os.Open(raw)
-		must(t, err)
-		defer f.Close()
-		st, err := f.Stat()
-		must(t, err)
-		table, err := gpt.Read(f, 512, st.Size())
-		must(t, err)
-		return table.Partitions
-	}
-	before := read()
+	before := partitions(t, raw)
 	root := &before[len(before)-1]
 	if root.Name != "root" || root.Attributes != gpt.GrowFileSystem {
 		t.Errorf("the last partition is %+v, want the root, marked as growing", root)
@@ -88,7 +78,7 @@ func TestBuildGrown(t *testing.T) {
 	definitions += "/../../images/debian/rootfs/usr/lib/repart.d"
 	for range 2 {
 		tell(t, "systemd-repart", "--dry-run=no", "--definitions="+definitions, raw)
-		after := read()
+		after := partitions(t, raw)
 		grown := after[len(after)-1]
 		if end := grown.Last; end*512 < 3<<30-2<<20 {
 			t.Errorf("the root ends at sector %d of 3 GiB", end)

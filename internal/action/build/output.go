@@ -76,7 +76,8 @@ func (all outputs) WriteAt(b []byte, at int64) (int, error) {
 	return len(b), nil
 }
 
-// finish completes the files, and gives them their names once all are on disk.
+// finish completes the files, and gives them their names once all are on disk. If
+// one cannot have its name, no other keeps its own.
 func (all outputs) finish() error {
 	for _, o := range all {
 		if o.disk != nil {
@@ -88,8 +89,11 @@ func (all outputs) finish() error {
 			return err
 		}
 	}
-	for _, o := range all {
+	for k, o := range all {
 		if err := os.Rename(o.file.Name(), o.path); err != nil {
+			for _, named := range all[:k] {
+				os.Remove(named.path)
+			}
 			return err
 		}
 	}
