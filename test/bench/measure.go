@@ -26,7 +26,7 @@ type measurement struct {
 
 // measure lets a contender do its work once.
 func (b *bench) measure(c contender) (m measurement, err error) {
-	dir := filepath.Join(b.cache, "runs", strconv.Itoa(b.dirs))
+	dir := filepath.Join(b.runs, strconv.Itoa(b.dirs))
 	b.dirs++
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return m, err
