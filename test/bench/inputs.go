@@ -65,7 +65,7 @@ func rootFS(more func(*tar.Writer) error) tarball {
 		b := bufio.NewWriterSize(w, 1<<20)
 		t := tar.NewWriter(b)
 		for _, d := range []string{"boot/", "etc/", "run/", "sysroot/", "tmp/", "usr/", "usr/lib/", "var/"} {
-			if err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: d, Mode: 0o755, ModTime: time.Unix(1, 0)}); err != nil {
+			if err := directory(t, d); err != nil {
 				return err
 			}
 		}
@@ -77,6 +77,10 @@ func rootFS(more func(*tar.Writer) error) tarball {
 		}
 		return b.Flush()
 	}
+}
+
+func directory(t *tar.Writer, name string) error {
+	return t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: 0o755, ModTime: time.Unix(1, 0)})
 }
 
 // file writes a file of size bytes, pages of zeros among pages of noise.

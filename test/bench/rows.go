@@ -143,7 +143,13 @@ var manyRow = row{
 func manyFiles(t *tar.Writer) error {
 	n := noise()
 	for i := range 1_000_000 {
-		if err := file(t, fmt.Sprintf("usr/lib/%03d/file-%06d", i/1000, i), 100, n); err != nil {
+		dir := fmt.Sprintf("usr/lib/%03d/", i/1000)
+		if i%1000 == 0 {
+			if err := directory(t, dir); err != nil {
+				return err
+			}
+		}
+		if err := file(t, fmt.Sprintf("%sfile-%06d", dir, i), 100, n); err != nil {
 			return err
 		}
 	}
