@@ -3,11 +3,12 @@
 // figures mean little, the ratios do.
 //
 // The contenders of a row take turns, so that what else goes on in the machine
-// meets all of them. What they write stays until the end: to remove it at once
-// would cost whoever comes next. Inputs are made once and kept.
+// meets all of them. The files that they write stay until the end, empty: to
+// remove them at once would cost whoever comes next. Inputs are made once and kept.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -94,7 +95,7 @@ func (b *bench) run(only string) error {
 			continue
 		}
 		b.runs = disk
-		if err := b.row(r); err != nil {
+		if err := errors.Join(b.row(r), empty(disk)); err != nil {
 			return fmt.Errorf("row %s: %w", r.name, err)
 		}
 	}
