@@ -46,6 +46,7 @@ var sameFloor = []string{
 	"internal/format/tree → internal/format/verity",
 	"internal/front/cli → internal/front/progress",
 	"internal/front/cli → internal/front/render",
+	"internal/linux/mount → internal/linux/block",
 	"internal/linux/systemd → internal/linux/tool",
 	"internal/machine → internal/machine/boot",
 	"internal/machine → internal/machine/bootable",

@@ -7,6 +7,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bootc-go/bootc/internal/linux/block"
 )
 
 // ComposefsOptions are the options of [Composefs].
@@ -51,7 +53,7 @@ func erofs(image *os.File) (*os.File, error) {
 func erofsFrom(source string) (*os.File, error) { return Device("erofs", source, "ro") }
 
 func erofsLoop(image *os.File) (*os.File, error) {
-	loop, err := attachLoop(image)
+	loop, err := block.AttachLoop(image)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package mount
+package block
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attachLoop makes a read-only block device of a file. The device is released
+// AttachLoop makes a read-only block device of a file. The device is released
 // when the handle that is returned and all mounts of it are gone.
-func attachLoop(file *os.File) (*os.File, error) {
+func AttachLoop(file *os.File) (*os.File, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
