@@ -14,22 +14,24 @@ import (
 // Create makes a machine on two new file systems, given by their block
 // devices. insecure allows a root without fs-verity. The mounts are seen by
 // nobody else and disappear with Close.
-func Create(rootDevice, espDevice string, insecure bool) (m *Machine, err error) {
-	m = &Machine{}
-	defer func() {
-		if err != nil {
-			m.Close()
-		}
-	}()
+func Create(rootDevice, espDevice string, insecure bool) (*Machine, error) {
+	m := &Machine{}
+	if err := m.createIn(rootDevice, espDevice, insecure); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+func (m *Machine) createIn(rootDevice, espDevice string, insecure bool) error {
 	sysroot, err := m.mountRoot("ext4", rootDevice)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	esp, err := m.mountRoot("vfat", espDevice, espOptions()...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return m, m.create(sysroot, esp, insecure)
+	return m.create(sysroot, esp, insecure)
 }
 
 // CreateOn makes a machine on two new file systems that are mounted already.

@@ -92,7 +92,7 @@ func OpenRunning() (*Machine, error) { return openRunning(true) }
 // not even what a file system writes when it is mounted.
 func OpenReading() (*Machine, error) { return openRunning(false) }
 
-func openRunning(write bool) (m *Machine, err error) {
+func openRunning(write bool) (*Machine, error) {
 	if InContainer() {
 		return nil, ErrContainer
 	}
@@ -103,27 +103,29 @@ func openRunning(write bool) (m *Machine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	m = &Machine{Booted: booted}
-	defer func() {
-		if err != nil {
-			m.Close()
-		}
-	}()
+	m := &Machine{Booted: booted}
+	if err := m.open(write); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+func (m *Machine) open(write bool) (err error) {
 	if err := m.openSysroot("/sysroot", write); err != nil {
-		return nil, fmt.Errorf("opening /sysroot: %w", err)
+		return fmt.Errorf("opening /sysroot: %w", err)
 	}
 	if m.Run, err = os.OpenRoot("/run"); err != nil {
-		return nil, err
+		return err
 	}
 	m.onClose(m.Run.Close)
 	if m.Etc, err = dir.Open("/etc"); err != nil {
-		return nil, err
+		return err
 	}
 	m.onClose(m.Etc.Close)
 	if err := m.openLoader("/sysroot", write); err != nil {
-		return nil, fmt.Errorf("opening the EFI system partition: %w", err)
+		return fmt.Errorf("opening the EFI system partition: %w", err)
 	}
-	return m, nil
+	return nil
 }
 
 func (m *Machine) openSysroot(path string, write bool) error {
