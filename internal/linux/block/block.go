@@ -1,4 +1,5 @@
-// Package block finds block devices, their partitions, and who uses them.
+// Package block finds block devices, their partitions, and who uses them, and
+// makes them of files.
 //
 // What a device is comes from sysfs, what is on a disk from its GUID partition
 // table, which is read here: neither udev nor its database is needed, so the

@@ -53,7 +53,7 @@ func erofs(image *os.File) (*os.File, error) {
 func erofsFrom(source string) (*os.File, error) { return Device("erofs", source, "ro") }
 
 func erofsLoop(image *os.File) (*os.File, error) {
-	loop, err := block.AttachLoop(image)
+	loop, err := block.AttachLoop(image, block.LoopOptions{Release: true, Direct: true, SectorSize: 4096})
 	if err != nil {
 		return nil, err
 	}
