@@ -4,7 +4,7 @@
 //
 // [New] computes where everything goes, [Image.Write] writes it in ascending
 // order. The same tree and options give the same bytes. It cannot read or
-// change a file system.
+// change a file system; [ReadUUID] tells which one something is.
 //
 // The choices it makes are in docs/formats/ext4.md.
 //

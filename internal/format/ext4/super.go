@@ -36,7 +36,7 @@ func (i *Image) superBlock(group int) []byte {
 	le.PutUint32(b[0x24:], groupBlocks)
 	le.PutUint32(b[0x28:], uint32(g.groupInodes))
 	le.PutUint16(b[0x36:], 0xFFFF) // no check after a number of mounts
-	le.PutUint16(b[0x38:], 0xEF53)
+	le.PutUint16(b[0x38:], magic)
 	le.PutUint16(b[0x3A:], 1)                                                   // clean
 	le.PutUint16(b[0x3C:], 1)                                                   // after errors: go on
 	for at, high := range map[int]int{0x30: 0x274, 0x40: 0x277, 0x108: 0x276} { // written, checked, made
