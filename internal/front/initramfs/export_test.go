@@ -16,3 +16,6 @@ var (
 	Succeeded  = succeeded
 	ErrNoOther = errNoOther
 )
+
+// NamesRoot is the part of AttachMedium that knows no devices.
+var NamesRoot = namesRoot

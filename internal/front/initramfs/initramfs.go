@@ -16,7 +16,7 @@
 // Invariants:
 //   - the file that is measured and the file that is mounted are the same
 //     descriptor;
-//   - the repository is not changed;
+//   - the repository is not changed, and a medium not at all;
 //   - after an error /sysroot is as it was, unless it says otherwise.
 //
 // The package links neither the registry code nor net/http; a test in
@@ -59,6 +59,12 @@ func Main(args []string, stdout, stderr io.Writer) int {
 			return usage(stderr)
 		}
 		return findRoot(stdout, stderr)
+	case "attach-medium":
+		if err := attachMedium(args[1:], stdout, stderr); err != nil {
+			fmt.Fprintf(stderr, "error: cannot attach the medium: %v\n", err)
+			return Failed
+		}
+		return OK
 	case "help", "-h", "--help":
 		usage(stdout)
 		return OK
