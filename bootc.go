@@ -109,3 +109,7 @@ type FailedBoot struct {
 
 // FailedBootsFile is the path of the list of [FailedBoot] below /run.
 const FailedBootsFile = "bootc/failed-boots.json"
+
+// MediumFile is the path below /run of a file that exists when the system runs
+// from a medium that is not written: docs/formats/medium.md.
+const MediumFile = "bootc/medium.json"

@@ -6,7 +6,9 @@
 // read-only at /sysroot in it, and the deployment's /etc and the shared /var,
 // writable. Where the deployment cannot be used it hands over to another one and
 // reboots. find-root is for an initramfs without systemd: it names the
-// partition that is to be mounted as physical root.
+// partition that is to be mounted as physical root. attach-medium makes block
+// devices of where the kernel sees none: a disc, and a root that came over the
+// network.
 //
 // What is verified is decided by the kernel command line alone: with
 // composefs=ID the image file must itself carry fs-verity with that very
@@ -75,6 +77,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 func usage(w io.Writer) int {
 	fmt.Fprint(w, `usage: initramfs-setup setup-root [--sysroot DIR] [--target DIR] [--config FILE] [--root-fs DIR] [--cmdline TEXT]
        initramfs-setup find-root
+       initramfs-setup attach-medium [PATH...]
 `)
 	return Usage
 }
@@ -100,9 +103,12 @@ func setupRoot(args []string, stderr io.Writer) int {
 	early := inInitramfs()
 	if early {
 		o.VolatileRoot = "/run/systemd/volatile-root"
+		o.Run = "/run"
 	}
-	err := Setup(o)
-	if err == nil && early {
+	medium, err := Setup(o)
+	// The variables are about the system that is installed on the machine.
+	installed := early && !medium
+	if err == nil && installed {
 		if err := tellFailed(); err != nil {
 			fmt.Fprintf(stderr, "warning: cannot tell which boot entries have failed: %v\n", err)
 		}
@@ -111,7 +117,7 @@ func setupRoot(args []string, stderr io.Writer) int {
 		return OK
 	}
 	fmt.Fprintf(stderr, "error: cannot set up the root: %v\n", err)
-	if d := (*DeploymentError)(nil); early && errors.As(err, &d) {
+	if d := (*DeploymentError)(nil); installed && errors.As(err, &d) {
 		fmt.Fprintf(stderr, "error: cannot boot another deployment instead: %v\n", giveWay(d, stderr))
 	}
 	return Failed

@@ -30,20 +30,23 @@ type Options struct {
 	// VolatileRoot is a link to make to the device of the physical root, which
 	// lets systemd-gpt-auto-generator find its disk; "": none.
 	VolatileRoot string
-	Log          io.Writer // for warnings; nil: none
+	// Run is a directory for the marker of a medium, which will be /run; "": none.
+	Run string
+	Log io.Writer // for warnings; nil: none
 }
 
 // Setup makes the new root. Where the deployment cannot be used, the error is a
-// [*DeploymentError].
-func Setup(o Options) error {
+// [*DeploymentError]. medium says, also beside an error, that the physical root
+// is on a medium that is not written.
+func Setup(o Options) (medium bool, err error) {
 	c, err := readConfig(o.Config)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if o.Cmdline == "" {
 		data, err := os.ReadFile("/proc/cmdline")
 		if err != nil {
-			return err
+			return false, err
 		}
 		o.Cmdline = string(data)
 	}
@@ -52,29 +55,63 @@ func Setup(o Options) error {
 	}
 	image, err := cmdline.Composefs(o.Cmdline)
 	if err != nil {
-		return err
+		return false, err
 	}
 	physical, err := dir.Open(o.Sysroot)
 	if err != nil {
-		return fmt.Errorf("opening the physical root: %w", err)
+		return false, fmt.Errorf("opening the physical root: %w", err)
 	}
 	defer physical.Close()
-	if err := linkVolatile(o.VolatileRoot, physical.File()); err != nil {
-		fmt.Fprintf(o.Log, "warning: %v\n", err)
+	marker, err := readMarker(physical)
+	if err != nil {
+		return true, err
 	}
+	if err := o.tell(physical.File(), marker); err != nil {
+		return marker != nil, err
+	}
+	if err := o.setup(c, physical, image, marker != nil); err != nil {
+		return marker != nil, &DeploymentError{image.ID, err}
+	}
+	return marker != nil, nil
+}
+
+// tell leaves for the new system what it cannot find out by itself: that it is on
+// a medium, or else which disk it is on.
+func (o Options) tell(physical *os.File, marker []byte) error {
+	if marker == nil {
+		if err := linkVolatile(o.VolatileRoot, physical); err != nil {
+			fmt.Fprintf(o.Log, "warning: %v\n", err)
+		}
+		return nil
+	}
+	if o.Run == "" {
+		return nil
+	}
+	if err := tellMedium(o.Run, marker); err != nil {
+		return fmt.Errorf("telling that this is a medium: %w", err)
+	}
+	return nil
+}
+
+// setup makes the root of an image, on a medium or not.
+func (o Options) setup(c *config, physical *dir.Dir, image cmdline.Image, medium bool) error {
 	root, err := o.mountRoot(physical, image)
 	if err != nil {
-		return &DeploymentError{image.ID, err}
+		return err
 	}
 	defer root.Close()
-	if err := o.assemble(c, physical, image, root); err != nil {
-		return &DeploymentError{image.ID, err}
+	if err := o.assemble(c, physical, image, root, medium); err != nil {
+		return err
 	}
 	required := "fs-verity required"
 	if image.Insecure {
 		required = "fs-verity not required"
 	}
-	fmt.Fprintf(o.Log, "The root is deployment %s, %s.\n", image.ID.Short(), required)
+	where := ""
+	if medium {
+		where = ", on a medium that is not written"
+	}
+	fmt.Fprintf(o.Log, "The root is deployment %s, %s%s.\n", image.ID.Short(), required, where)
 	return nil
 }
 
@@ -137,11 +174,12 @@ func verifyImage(f *os.File, id string) error {
 
 // assemble puts the parts together in a place that nobody sees, then moves the
 // whole to the target.
-func (o Options) assemble(c *config, physical *dir.Dir, image cmdline.Image, root *os.File) (err error) {
+func (o Options) assemble(c *config, physical *dir.Dir, image cmdline.Image, root *os.File, medium bool) (err error) {
 	s, err := newStage()
 	if err != nil {
 		return err
 	}
+	s.medium = medium
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.attachPhysical(physical.File(), o.Log); err != nil {
 		return err

@@ -121,8 +121,11 @@ func setup(t *testing.T, o initramfs.Options) error {
 	if o.Cmdline == "" {
 		o.Cmdline = "quiet composefs=?" + id
 	}
-	err := initramfs.Setup(o)
+	medium, err := initramfs.Setup(o)
 	t.Logf("%s%v", log.String(), err)
+	if medium {
+		t.Error("the physical root is taken for a medium")
+	}
 	left, globErr := filepath.Glob("/run/bootc-*")
 	if globErr != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, globErr)
@@ -217,21 +220,9 @@ func TestRepositoryStays(t *testing.T) {
 		return
 	}
 	root := machine(t, nil)
-	list := func(dir string) []string {
-		var all []string
-		must(t, filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			info, err := d.Info()
-			all = append(all, strings.TrimPrefix(p, dir)+" "+info.Mode().String()+" "+info.ModTime().String())
-			return err
-		}))
-		return all
-	}
-	before := list(root + "/composefs")
+	before := states(t, root+"/composefs")
 	must(t, setup(t, initramfs.Options{Sysroot: root}))
-	if diff := cmp.Diff(before, list(root+"/sysroot/composefs")); diff != "" {
+	if diff := cmp.Diff(before, states(t, root+"/sysroot/composefs")); diff != "" {
 		t.Errorf("(-before +after):\n%s", diff)
 	}
 }
@@ -390,11 +381,11 @@ func TestRefusals(t *testing.T) {
 		if o.Cmdline == "" {
 			o.Cmdline = "composefs=?" + id
 		}
-		if err := initramfs.Setup(o); err == nil {
+		if _, err := initramfs.Setup(o); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	err := initramfs.Setup(initramfs.Options{Sysroot: t.TempDir(), Cmdline: "rw quiet"})
+	_, err := initramfs.Setup(initramfs.Options{Sysroot: t.TempDir(), Cmdline: "rw quiet"})
 	if !errors.Is(err, cmdline.ErrNoComposefs) {
 		t.Errorf("no composefs=: %v", err)
 	}

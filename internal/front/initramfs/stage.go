@@ -19,6 +19,8 @@ type stage struct {
 	path string
 	at   *os.File // the directory path
 	root string   // name of the new root, a mount in the stage
+	// medium: the physical root is not written, and its state is transient.
+	medium bool
 }
 
 func newStage() (_ *stage, err error) {
@@ -76,20 +78,22 @@ func (s *stage) attachIn(m *os.File, name string) error {
 	return mount.AttachAt(m, root, name)
 }
 
-// attachPhysical gives the physical root a second, writable mount in the
-// stage. Its file system is made writable: /etc and /var are on it, whether or
-// not the kernel command line has rw. A disk that cannot be written boots all
-// the same.
+// attachPhysical gives the physical root a second mount in the stage, which is
+// writable except on a medium. Its file system is made writable: /etc and /var
+// are on it, whether or not the kernel command line has rw. A disk that cannot
+// be written boots all the same.
 func (s *stage) attachPhysical(physical *os.File, log io.Writer) error {
-	if err := mount.MakeWritable(physical); err != nil {
-		fmt.Fprintf(log, "warning: /etc and /var will be read-only: %v\n", err)
+	if !s.medium {
+		if err := mount.MakeWritable(physical); err != nil {
+			fmt.Fprintf(log, "warning: /etc and /var will be read-only: %v\n", err)
+		}
 	}
 	m, err := mount.CloneFile(physical)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	if err := mount.SetReadOnly(m, false); err != nil {
+	if err := mount.SetReadOnly(m, s.medium); err != nil {
 		return err
 	}
 	return s.attach(m, "physical")
@@ -109,6 +113,9 @@ func (s *stage) state(name string, how mode, id string) error {
 }
 
 func (s *stage) mountState(name string, how mode, id string) (*os.File, error) {
+	if s.medium && how == overlay {
+		how = transient
+	}
 	// Also below a transient root the layer is the image's directory: the kernel
 	// stacks overlays two high.
 	lower := "image/" + name
@@ -127,7 +134,10 @@ func (s *stage) mountState(name string, how mode, id string) (*os.File, error) {
 		return nil, err
 	}
 	defer d.Close()
-	if how == bind {
+	switch {
+	case how == bind && s.medium:
+		return s.forget(d.File(), name, "transient")
+	case how == bind:
 		return mount.CloneFile(d.File())
 	}
 	root, err := os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", d.File().Fd()))
@@ -135,11 +145,21 @@ func (s *stage) mountState(name string, how mode, id string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return s.overlay(lower, root, "overlay")
+	return s.overlayChanges(lower, root, "overlay")
 }
 
 // overlayTransient lays a new tmpfs over a directory of the stage.
 func (s *stage) overlayTransient(lower, name, source string) (*os.File, error) {
+	below, err := dir.FromFile(s.at).OpenDir(lower)
+	if err != nil {
+		return nil, err
+	}
+	defer below.Close()
+	return s.forget(below.File(), name, source)
+}
+
+// forget lays a new tmpfs over a directory that has a place in the stage.
+func (s *stage) forget(below *os.File, name, source string) (*os.File, error) {
 	tmp, err := mount.Tmpfs("mode=0755")
 	if err != nil {
 		return nil, err
@@ -153,22 +173,27 @@ func (s *stage) overlayTransient(lower, name, source string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return s.overlay(lower, root, source)
+	return layOver(below, root, source)
 }
 
-// overlay lays the directory upper of changes over a directory of the stage.
-// The merged directory has the mode of upper, so that one must let people in.
-func (s *stage) overlay(lower string, changes *os.Root, source string) (*os.File, error) {
-	for name, perm := range map[string]fs.FileMode{"upper": 0o755, "work": 0o700} {
-		if err := changes.Mkdir(name, perm); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-	}
+// overlayChanges lays changes over a directory of the stage.
+func (s *stage) overlayChanges(lower string, changes *os.Root, source string) (*os.File, error) {
 	below, err := dir.FromFile(s.at).OpenDir(lower)
 	if err != nil {
 		return nil, err
 	}
 	defer below.Close()
+	return layOver(below.File(), changes, source)
+}
+
+// layOver lays the directory upper of changes over a directory. The merged
+// directory has the mode of upper, so that one must let people in.
+func layOver(below *os.File, changes *os.Root, source string) (*os.File, error) {
+	for name, perm := range map[string]fs.FileMode{"upper": 0o755, "work": 0o700} {
+		if err := changes.Mkdir(name, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
 	upper, err := changes.Open("upper")
 	if err != nil {
 		return nil, err
@@ -179,5 +204,5 @@ func (s *stage) overlay(lower string, changes *os.Root, source string) (*os.File
 		return nil, err
 	}
 	defer work.Close()
-	return mount.Overlay(mount.OverlayOptions{Source: source, Lower: below.File(), Upper: upper, Work: work})
+	return mount.Overlay(mount.OverlayOptions{Source: source, Lower: below, Upper: upper, Work: work})
 }
