@@ -106,9 +106,11 @@ install: build man ## the program and its units into DESTDIR, for an image
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system-generators
 	ln -sfn ../../../bin/bootc $(DESTDIR)$(PREFIX)/lib/systemd/system-generators/bootc-systemd-generator
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/51bootc packaging/dracut/51bootc/module-setup.sh
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/51bootc packaging/dracut/51bootc/61-bootc-medium.rules
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/hooks packaging/initramfs-tools/hooks/bootc
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts packaging/initramfs-tools/scripts/bootc
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/init-premount packaging/initramfs-tools/scripts/init-premount/bootc
+	install -Dm755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/local-block packaging/initramfs-tools/scripts/local-block/bootc
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man5 out/man/*.5
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man8 out/man/*.8
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d

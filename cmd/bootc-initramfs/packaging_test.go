@@ -18,6 +18,7 @@ func TestScripts(t *testing.T) {
 	for name, shell := range map[string]string{
 		"dracut/51bootc/module-setup.sh": "bash", "initramfs-tools/hooks/bootc": "sh",
 		"initramfs-tools/scripts/init-premount/bootc": "sh", "initramfs-tools/scripts/bootc": "sh",
+		"initramfs-tools/scripts/local-block/bootc": "sh",
 	} {
 		path := filepath.Join(packaging, name)
 		if out, err := exec.Command(shell, "-n", path).CombinedOutput(); err != nil {
@@ -41,8 +42,8 @@ func TestUnits(t *testing.T) {
 	}
 	dir := t.TempDir()
 	units, err := filepath.Glob(packaging + "/systemd/*.[st][ei][rm]*")
-	if err != nil || len(units) != 6 {
-		t.Fatalf("units %q, %v, want 6", units, err)
+	if err != nil || len(units) != 7 {
+		t.Fatalf("units %q, %v, want 7", units, err)
 	}
 	args := []string{"verify", "--man=no"}
 	// What only the initramfs has.
@@ -89,17 +90,17 @@ func TestBootScript(t *testing.T) {
 		want      []string
 	}{
 		{name: "found at once", answers: []string{"0 /dev/vda3"}, setup: "0",
-			want: []string{"find-root", "mount /dev/vda3", "setup-root --sysroot /root"}},
+			want: []string{"find-root", "attach", "mount /dev/vda3", "setup-root --sysroot /root"}},
 		{name: "found later", answers: []string{"3", "3", "0 /dev/sdb2"}, setup: "0",
-			want: []string{"find-root", "local_block", "find-root", "local_block", "find-root", "mount /dev/sdb2", "setup-root --sysroot /root"}},
-		{name: "given", env: "ROOT=UUID=x", setup: "0", want: []string{"mount UUID=x", "setup-root --sysroot /root"}},
+			want: []string{"find-root", "local_block", "find-root", "local_block", "find-root", "attach", "mount /dev/sdb2", "setup-root --sysroot /root"}},
+		{name: "given", env: "ROOT=UUID=x", setup: "0", want: []string{"attach", "mount UUID=x", "setup-root --sysroot /root"}},
 		{name: "given as gpt-auto", env: "ROOT=gpt-auto", answers: []string{"0 /dev/vda3"}, setup: "0",
-			want: []string{"find-root", "mount /dev/vda3", "setup-root --sysroot /root"}},
+			want: []string{"find-root", "attach", "mount /dev/vda3", "setup-root --sysroot /root"}},
 		{name: "not to be found", answers: []string{"1", "1"}, setup: "0",
 			want: []string{"find-root", "panic ALERT!  The root partition was not found.  Dropping to a shell!",
 				"find-root", "panic ALERT!  The root partition was not found.  Dropping to a shell!"}},
 		{name: "repaired in the shell", answers: []string{"0 /dev/vda3"}, setup: "1 0",
-			want: []string{"find-root", "mount /dev/vda3", "setup-root --sysroot /root",
+			want: []string{"find-root", "attach", "mount /dev/vda3", "setup-root --sysroot /root",
 				"panic ALERT!  The root of the deployment was not set up.  Dropping to a shell!", "setup-root --sysroot /root"}},
 	}
 	for _, tt := range tests {
@@ -149,14 +150,20 @@ sed -i 1d "$DIR/$1"
 [ -z "$output" ] || echo "$output"
 exit "$status"
 `)
-	if err := os.Chmod(dir+"/program", 0o755); err != nil {
+	if err := os.MkdirAll(dir+"/scripts/local-block", 0o755); err != nil {
 		t.Fatal(err)
+	}
+	write(t, dir+"/scripts/local-block/bootc", "#!/bin/sh\necho attach >>\"$DIR/log\"\n")
+	for _, name := range []string{"/program", "/scripts/local-block/bootc"} {
+		if err := os.Chmod(dir+name, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	script, err := os.ReadFile(packaging + "/initramfs-tools/scripts/bootc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("/usr/lib/bootc/initramfs-setup", dir+"/program", "/run/initramfs/", dir+"/").Replace(string(script))
+	text := strings.NewReplacer("/usr/lib/bootc/initramfs-setup", dir+"/program", "/run/initramfs/", dir+"/", "/scripts/", dir+"/scripts/").Replace(string(script))
 	write(t, dir+"/script", text)
 	cmd := exec.Command("sh", "-c", ". $DIR/functions; . $DIR/script; mountroot")
 	cmd.Env = append(append(os.Environ(), "DIR="+dir), strings.Fields(env)...)
@@ -204,6 +211,46 @@ func TestChoiceOfBootScript(t *testing.T) {
 		}
 		if want := map[bool]string{true: "BOOT=bootc\n"}[tt.chosen]; string(got) != want {
 			t.Errorf("%q: param.conf %q, want %q", tt.line, got, want)
+		}
+	}
+}
+
+// TestLocalBlock: the program is called where a medium can be, in boots of
+// deployments only.
+func TestLocalBlock(t *testing.T) {
+	script, err := os.ReadFile(packaging + "/initramfs-tools/scripts/local-block/bootc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ boot, place, want string }{
+		{"bootc", "sr0", "modprobe -q loop\nattach-medium\n"},
+		{"bootc", "root.img", "modprobe -q loop\nattach-medium\n"},
+		{"bootc", "sda", ""},
+		{"local", "sr0", ""},
+		{"", "sr0", ""},
+	} {
+		dir := t.TempDir()
+		write(t, dir+"/"+tt.place, "")
+		write(t, dir+"/log", "")
+		write(t, dir+"/modprobe", "#!/bin/sh\necho modprobe \"$@\" >>\"$DIR/log\"\n")
+		write(t, dir+"/program", "#!/bin/sh\necho \"$@\" >>\"$DIR/log\"\nexit 1\n")
+		for _, name := range []string{"/program", "/modprobe"} {
+			if err := os.Chmod(dir+name, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(t, dir+"/script", strings.NewReplacer("/usr/lib/bootc/initramfs-setup", dir+"/program", "/bootc/", dir+"/", "/dev/", dir+"/").Replace(string(script)))
+		cmd := exec.Command("sh", dir+"/script")
+		cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "DIR=" + dir, "BOOT=" + tt.boot}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%+v: %v\n%s", tt, err, out)
+		}
+		got, err := os.ReadFile(dir + "/log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != tt.want {
+			t.Errorf("%+v: called %q", tt, got)
 		}
 	}
 }

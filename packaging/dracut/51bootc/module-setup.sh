@@ -3,7 +3,8 @@
 #
 # The root partition itself is mounted at /sysroot as always, by
 # systemd-gpt-auto-generator or from root=; bootc-root-setup.service then puts
-# the deployment in its place.
+# the deployment in its place. For a root that is on a disc, or came over the
+# network, bootc-attach-medium@.service makes the block device.
 
 # Only when it is asked for: dracut --add bootc, or add_dracutmodules+=" bootc ".
 check() {
@@ -20,6 +21,8 @@ depends() {
 installkernel() {
     hostonly='' instmods erofs overlay loop efivarfs
     hostonly='' instmods -s ext4 btrfs xfs
+    # What a medium may be in.
+    hostonly='' instmods -s cdrom sr_mod sd_mod virtio_scsi ahci ata_piix usb_storage uas
     # fs-verity with SHA-512, where the kernel has the hash as a module.
     hostonly='' instmods -s sha512 crypto-sha512
 }
@@ -32,6 +35,13 @@ install() {
     inst_multiple -o fsck fsck.ext4 e2fsck
     # shellcheck disable=SC2154
     inst_simple "$systemdsystemunitdir/bootc-root-setup.service"
+    inst_simple "$systemdsystemunitdir/bootc-attach-medium@.service"
     # shellcheck disable=SC2154
     $SYSTEMCTL -q --root "$initdir" add-wants initrd-root-fs.target bootc-root-setup.service
+    $SYSTEMCTL -q --root "$initdir" add-wants initrd-root-device.target bootc-attach-medium@bootc-root.img.service
+    # Which disc is in a drive is asked of cdrom_id.
+    inst_rules 60-cdrom_id.rules
+    inst_multiple -o "${udevdir:-/usr/lib/udev}/cdrom_id"
+    # shellcheck disable=SC2154
+    inst_simple "$moddir/61-bootc-medium.rules" /usr/lib/udev/rules.d/61-bootc-medium.rules
 }
