@@ -68,7 +68,8 @@ type HostStatus struct {
 	// Type is "bootcHost" on a machine that bootc booted, null elsewhere.
 	Type       *string            `json:"type"`
 	UsrOverlay *FilesystemOverlay `json:"usrOverlay"`
-	// ReadOnly is true when the physical root is on a read-only device.
+	// ReadOnly is true when the system runs from a medium that is not written,
+	// and can only be looked at.
 	ReadOnly bool `json:"readOnly"`
 
 	// Notices are sentences for people about what keeps the machine from doing

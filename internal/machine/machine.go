@@ -27,12 +27,16 @@ type Machine struct {
 	Sysroot *os.Root // the physical root, writable
 	Repo    *images.Repository
 	State   *deploy.State
-	Loader  *boot.SystemdBoot
+	// Loader is nil for an ordinary user, and on a medium.
+	Loader *boot.SystemdBoot
 
 	// Only a running computer has these.
 	Run    *os.Root // /run
 	Etc    *dir.Dir // the live /etc
 	Booted *Booted  // nil for a disk that does not run
+	// Medium: the system runs from a medium that is not written. It cannot be
+	// changed, and what is changed in /etc and /var is gone with the next boot.
+	Medium bool
 
 	closers []func() error
 }
@@ -74,7 +78,7 @@ type Deployment struct {
 // in boot order. A deployment whose origin cannot be read is left out and told
 // in the error, which comes together with the other deployments.
 func (m *Machine) Deployments() ([]Deployment, error) {
-	if m.Loader == nil { // an ordinary user sees only what is booted
+	if m.Loader == nil { // all that is seen is what is booted
 		return m.withOrigins([]Deployment{{Slot: bootc.Booted, ID: m.Booted.ID}})
 	}
 	entries, err := m.Loader.Entries()

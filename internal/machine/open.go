@@ -27,6 +27,20 @@ var ErrNotBooted = errors.New("system not booted via bootc")
 // ErrContainer means that the program runs in a container.
 var ErrContainer = errors.New("running in a container; this needs a booted host system")
 
+// ErrMedium means that the running system cannot be changed, because it runs
+// from a medium: docs/formats/medium.md.
+var ErrMedium = errors.New("/sysroot is on a medium that is not written (e.g. a live ISO)")
+
+// onMedium reports whether the running system runs from a medium that is not
+// written.
+func onMedium(run *os.Root) (bool, error) {
+	_, err := run.Stat(bootc.MediumFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // InContainer reports whether the program runs in a container: the files that
 // container engines leave, or the environment variable of systemd's
 // CONTAINER_INTERFACE.
@@ -85,11 +99,13 @@ func hasOption(options, want string) bool {
 
 // OpenRunning opens the running computer for changes. Its file systems are
 // reached through mounts of our own, which no other process sees; what is
-// mounted read-only for others stays so.
+// mounted read-only for others stays so. Where the system runs from a medium the
+// error is [ErrMedium].
 func OpenRunning() (*Machine, error) { return openRunning(true) }
 
 // OpenReading opens the running computer to look at it. Nothing is written,
-// not even what a file system writes when it is mounted.
+// not even what a file system writes when it is mounted. Of a system that runs
+// from a medium the boot entries are left out.
 func OpenReading() (*Machine, error) { return openRunning(false) }
 
 func openRunning(write bool) (*Machine, error) {
@@ -111,21 +127,36 @@ func openRunning(write bool) (*Machine, error) {
 }
 
 func (m *Machine) open(write bool) (err error) {
+	if err := m.openRun("/run"); err != nil {
+		return err
+	}
+	if m.Medium && write {
+		return ErrMedium
+	}
 	if err := m.openSysroot("/sysroot", write); err != nil {
 		return fmt.Errorf("opening /sysroot: %w", err)
 	}
-	if m.Run, err = os.OpenRoot("/run"); err != nil {
-		return err
-	}
-	m.onClose(m.Run.Close)
 	if m.Etc, err = dir.Open("/etc"); err != nil {
 		return err
 	}
 	m.onClose(m.Etc.Close)
+	if m.Medium {
+		return nil
+	}
 	if err := m.openLoader("/sysroot", write); err != nil {
 		return fmt.Errorf("opening the EFI system partition: %w", err)
 	}
 	return nil
+}
+
+// openRun opens /run, and learns from it whether the system runs from a medium.
+func (m *Machine) openRun(path string) (err error) {
+	if m.Run, err = os.OpenRoot(path); err != nil {
+		return err
+	}
+	m.onClose(m.Run.Close)
+	m.Medium, err = onMedium(m.Run)
+	return err
 }
 
 func (m *Machine) openSysroot(path string, write bool) error {
@@ -206,10 +237,9 @@ func OpenPublic() (*Machine, error) {
 		return nil, err
 	}
 	m.onClose(root.Close)
-	if m.Run, err = os.OpenRoot("/run"); err != nil {
+	if err := m.openRun("/run"); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	m.onClose(m.Run.Close)
 	m.Sysroot, m.State = root, deploy.New(root)
 	return m, nil
 }

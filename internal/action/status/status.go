@@ -20,6 +20,7 @@ func Of(m *machine.Machine) (*bootc.Host, error) {
 	all, deployErr := m.Deployments()
 	kind := "bootcHost"
 	h.Status.Type = &kind
+	h.Status.ReadOnly = m.Medium
 	for _, d := range all {
 		e := entry(m, d)
 		switch d.Slot {
@@ -54,6 +55,9 @@ func notices(m *machine.Machine, staged *machine.Deployment) (all []string, err 
 	failed, err := m.FailedBoots()
 	for _, f := range failed {
 		all = append(all, fmt.Sprintf("the boot entry %s could not be booted, this deployment was booted instead: %s", f.Entry, f.Reason))
+	}
+	if m.Medium {
+		all = append(all, "this system runs from a medium that is not written: it cannot be updated, and what is changed in /etc and /var is gone with the next boot")
 	}
 	if m.Booted != nil && !m.Booted.Verity {
 		all = append(all, "nothing is verified: the kernel command line does not require fs-verity")

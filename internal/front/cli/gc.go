@@ -54,7 +54,7 @@ func (a *App) collect(ctx context.Context, verb string, f gcFlags) error {
 	var m *machine.Machine
 	var err error
 	if f.dryRun || f.assertNoOp {
-		if m, err = machine.OpenReading(); err == nil {
+		if m, err = openPreview(); err == nil {
 			defer m.Close()
 		}
 	} else {

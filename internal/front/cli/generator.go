@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/machine"
 )
 
@@ -18,12 +19,13 @@ func generate(normal string) error {
 		}
 		return err
 	}
-	return writeUnits(normal)
+	return writeUnits(normal, filepath.Join("/run", bootc.MediumFile))
 }
 
 // writeUnits wants the units that restore a staged update and grow the root, and says
-// what systemd must not do to its root, which is an image.
-func writeUnits(normal string) error {
+// what systemd must not do to its root, which is an image, and to the partition
+// below if the file medium says that it is not to be written.
+func writeUnits(normal, medium string) error {
 	for target, unit := range map[string]string{
 		"multi-user.target": "bootc-staged-restore.service",
 		"local-fs.target":   "bootc-root-growfs.service",
@@ -40,6 +42,12 @@ func writeUnits(normal string) error {
 	// systemd-gpt-auto-generator wants it, and it fails.
 	if err := link(os.DevNull, filepath.Join(normal, "systemd-growfs-root.service")); err != nil {
 		return err
+	}
+	if _, err := os.Stat(medium); err == nil {
+		// It would make the partition larger where the medium can be written.
+		if err := link(os.DevNull, filepath.Join(normal, "systemd-repart.service")); err != nil {
+			return err
+		}
 	}
 	// Without rw on the command line, as of a unified kernel image, systemd
 	// would want to remount the root for writing.

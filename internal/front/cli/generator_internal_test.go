@@ -11,9 +11,30 @@ import (
 
 // TestGenerate lists what is made, twice in the same directory.
 func TestGenerate(t *testing.T) {
+	always := []string{
+		"local-fs.target.wants/bootc-root-growfs.service → /usr/lib/systemd/system/bootc-root-growfs.service",
+		"multi-user.target.wants/bootc-staged-restore.service → /usr/lib/systemd/system/bootc-staged-restore.service",
+		"systemd-growfs-root.service → /dev/null",
+		"systemd-remount-fs.service.d/60-bootc.conf",
+	}
+	medium := filepath.Join(t.TempDir(), "medium.json")
+	if diff := cmp.Diff(always, generated(t, medium)); diff != "" {
+		t.Errorf("on a disk (-want +got):\n%s", diff)
+	}
+	if err := os.WriteFile(medium, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(append(always, "systemd-repart.service → /dev/null"), generated(t, medium)); diff != "" {
+		t.Errorf("on a medium (-want +got):\n%s", diff)
+	}
+}
+
+// generated lists what writeUnits makes.
+func generated(t *testing.T, medium string) []string {
+	t.Helper()
 	normal := t.TempDir()
 	for range 2 {
-		if err := writeUnits(normal); err != nil {
+		if err := writeUnits(normal, medium); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -35,13 +56,5 @@ func TestGenerate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{
-		"local-fs.target.wants/bootc-root-growfs.service → /usr/lib/systemd/system/bootc-root-growfs.service",
-		"multi-user.target.wants/bootc-staged-restore.service → /usr/lib/systemd/system/bootc-staged-restore.service",
-		"systemd-growfs-root.service → /dev/null",
-		"systemd-remount-fs.service.d/60-bootc.conf",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
+	return got
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
 
@@ -30,6 +31,19 @@ func (a *App) openLocked(ctx context.Context, verb string, wait time.Duration) (
 		m.Close()
 		lock.Release()
 	}, nil
+}
+
+// openPreview opens the running computer to show what a verb would change. It is
+// refused where that verb is.
+func openPreview() (*machine.Machine, error) {
+	m, err := machine.OpenReading()
+	if err == nil && m.Medium {
+		err = errors.Join(machine.ErrMedium, m.Close())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // registryOptions says how images are fetched on this machine.

@@ -10,7 +10,6 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/action/upgrade"
 	"github.com/bootc-go/bootc/internal/linux/systemd"
-	"github.com/bootc-go/bootc/internal/machine"
 )
 
 // upgradeFlags are the options that upgrade and switch share.
@@ -179,7 +178,7 @@ func (a *App) printQueued(r *upgrade.Result, p *upgrade.Plan) {
 
 // check is bootc upgrade --check.
 func (a *App) check(ctx context.Context, o upgrade.Options) error {
-	m, err := machine.OpenReading()
+	m, err := openPreview()
 	if err != nil {
 		return fmt.Errorf("cannot check for updates: %w", err)
 	}
