@@ -16,6 +16,9 @@ type Disk struct {
 	Format string // "qcow2" or "raw"
 	// Volatile disks keep nothing of what a machine writes.
 	Volatile bool
+	// ReadOnly disks cannot be written. An Optical one is a disc in a drive, /dev/sr0
+	// and so on, which cannot either.
+	ReadOnly, Optical bool
 	// Record is a file to which every write and flush goes as well; see
 	// [ReadRecording].
 	Record string
@@ -47,6 +50,12 @@ func (l *Lab) RawCopy(ctx context.Context, name string, base Disk) (Disk, error)
 func (d Disk) arguments(i int) []string {
 	node := fmt.Sprintf("disk%d", i)
 	device := []string{"-device", fmt.Sprintf("virtio-blk-pci,drive=%s,serial=%s,bootindex=%d", node, node, i+1)}
+	if d.Optical {
+		device = []string{
+			"-device", fmt.Sprintf("virtio-scsi-pci,id=scsi%d", i),
+			"-device", fmt.Sprintf("scsi-cd,bus=scsi%d.0,drive=%s,bootindex=%d", i, node, i+1),
+		}
+	}
 	if d.Record != "" {
 		// A flush has to reach the recorder, so the cache is not "unsafe" here.
 		return append([]string{"-blockdev", strings.Join([]string{
@@ -60,6 +69,9 @@ func (d Disk) arguments(i int) []string {
 	drive := fmt.Sprintf("if=none,id=%s,file=%s,format=%s,cache=unsafe,discard=unmap", node, d.Path, d.Format)
 	if d.Volatile {
 		drive += ",snapshot=on"
+	}
+	if d.ReadOnly || d.Optical {
+		drive += ",readonly=on"
 	}
 	return append([]string{"-drive", drive}, device...)
 }

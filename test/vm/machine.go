@@ -14,13 +14,16 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Hardware says what a machine is made of. Disks is needed.
+// Hardware says what a machine is made of. Disks, Live or Network is needed.
 type Hardware struct {
 	Disks  []Disk // in order: /dev/vda, /dev/vdb …
 	Memory int    // MiB; 0: 2048
 	// Live boots this system straight from its kernel instead of from a disk by
-	// the firmware.
+	// the firmware, which is no UEFI then.
 	Live *Live
+	// Network is a directory that the machine boots from over the network. Its
+	// firmware, which is no UEFI, gets the script boot.ipxe in it by TFTP.
+	Network string
 	// Key lets the lab in as root, by a systemd credential from the firmware.
 	// Without it, a machine has to know the lab's key.
 	Key bool
@@ -291,14 +294,14 @@ func (m *Machine) arguments(ctx context.Context, run string) ([]string, error) {
 		"-name", m.name, "-machine", machine, "-m", fmt.Sprint(m.hw.Memory),
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
 		"-qmp", "unix:"+filepath.Join(run, "qmp")+",server=on,wait=off",
-		"-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22", "-device", "virtio-net-pci,netdev=net0,romfile=",
 		"-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0")
+	args = append(args, m.network()...)
 	for i, d := range m.hw.Disks {
 		args = append(args, d.arguments(i)...)
 	}
 	if live := m.hw.Live; live != nil {
 		args = append(args, "-kernel", live.Kernel, "-initrd", live.Initrd, "-append", live.Cmdline)
-	} else {
+	} else if m.hw.Network == "" {
 		firmware, err := m.firmware()
 		if err != nil {
 			return nil, err
@@ -317,6 +320,16 @@ func (m *Machine) arguments(ctx context.Context, run string) ([]string, error) {
 		args = append(args, tpm...)
 	}
 	return args, nil
+}
+
+// network is an adapter with the guest's SSH behind a port of the host. It has a
+// program to boot with where the machine does so.
+func (m *Machine) network() []string {
+	const netdev, device = "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22", "virtio-net-pci,netdev=net0"
+	if dir := m.hw.Network; dir != "" {
+		return []string{"-netdev", netdev + ",tftp=" + dir + ",bootfile=boot.ipxe", "-device", device + ",bootindex=1"}
+	}
+	return []string{"-netdev", netdev, "-device", device + ",romfile="}
 }
 
 // firmware is UEFI. Its variables are kept with the machine.
