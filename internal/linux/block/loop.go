@@ -86,7 +86,8 @@ func (o LoopOptions) flags() uint32 {
 }
 
 // LoopOf finds the loop device that is attached to a file, given by its
-// absolute path. [ErrNotFound] means that there is none.
+// absolute path. [ErrNotFound] means that there is none. When the root has
+// changed since, as at the end of the initramfs, the kernel has another path.
 func LoopOf(path string) (*Device, error) { return System{}.LoopOf(path) }
 
 // LoopOf is the function [LoopOf] for another system.
