@@ -53,6 +53,18 @@ type Image struct {
 // say, and a sealed file without an object. The tree must stay as it is until
 // Write has returned.
 func New(t *tree.Tree, o Options) (*Image, error) {
+	i, err := newImage(t, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.layOut(o.Size); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// newImage does all that can be done whatever the size.
+func newImage(t *tree.Tree, o Options) (*Image, error) {
 	if len(o.Label) > 16 {
 		return nil, fmt.Errorf("the label %q of the file system has %d bytes, ext4 takes 16", o.Label, len(o.Label))
 	}
@@ -60,18 +72,17 @@ func New(t *tree.Tree, o Options) (*Image, error) {
 		return nil, errors.New("the root of the tree is not a directory")
 	}
 	i := &Image{o: o, seed: checksum(^uint32(0), o.UUID[:])}
-	if err := i.number(t); err != nil {
-		return nil, err
-	}
-	var err error
-	if i.geo, err = newGeometry(o.Size, len(i.inodes)); err != nil {
-		return nil, err
+	return i, i.number(t)
+}
+
+// layOut divides a file system of size bytes and gives everything its place. It
+// can be done again for another size.
+func (i *Image) layOut(size int64) (err error) {
+	if i.geo, err = newGeometry(size, len(i.inodes)); err != nil {
+		return err
 	}
 	i.space = newAllocator(&i.geo)
-	if err := i.place(); err != nil {
-		return nil, err
-	}
-	return i, nil
+	return i.place()
 }
 
 // Free returns how many bytes are left for new files, those reserved for root

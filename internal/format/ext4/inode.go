@@ -119,6 +119,7 @@ func (i *Image) place() error {
 		if in == nil {
 			continue
 		}
+		in.attr, in.runs, in.leaves = 0, nil, nil
 		if in.node != nil && in.node.IsDir() {
 			i.dirs[at/i.geo.groupInodes]++
 		}
