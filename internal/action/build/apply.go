@@ -42,33 +42,75 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (id bootc.ID,
 	if id, err = p.install.Fill(ctx, m, progress); err != nil {
 		return "", nil, err
 	}
-	boots, err := m.Repo.ReadImage(id)
+	src, err := p.source(m, esp, id)
 	if err != nil {
 		return "", nil, err
 	}
-	d, err := p.layOut(m, esp, id, boots)
+	disks, err := p.layOutAll(src, progress)
 	if err != nil {
 		return "", nil, err
 	}
-	if err := p.tellGrowth(boots, d.arch, repo.ReadFile, progress); err != nil {
-		return "", nil, err
+	out, err := p.write(ctx, disks, progress)
+	if err == nil {
+		err = out.finish()
 	}
-	out, err := p.open(d)
 	if err != nil {
-		return "", nil, err
-	}
-	if err := d.write(&meter{ctx: ctx, w: out, progress: progress, size: d.size}); err != nil {
-		out.abandon()
-		return "", nil, err
-	}
-	if err := out.finish(); err != nil {
 		out.abandon()
 		return "", nil, err
 	}
 	for _, o := range out {
-		files = append(files, o.path)
+		if !o.inside {
+			files = append(files, o.path)
+		}
 	}
 	return id, files, nil
+}
+
+// layOutAll computes what is to be written, a disk and a medium, before any of it is,
+// and tells what may surprise.
+func (p *Plan) layOutAll(s *source, progress bootc.Progress) (disks []*disk, err error) {
+	if p.makesDisks() {
+		d, err := p.layOut(s)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.tellGrowth(s.boots, s.arch, s.m.Repo.ReadFile, progress); err != nil {
+			return nil, err
+		}
+		disks = append(disks, d)
+	}
+	if p.makesMedia() {
+		d, err := p.layOutMedium(s)
+		if err != nil {
+			return nil, err
+		}
+		p.tellMedium(d, progress)
+		disks = append(disks, d)
+	}
+	return disks, nil
+}
+
+// write writes the disks, each in all its formats at once. The files have no names of
+// their own yet.
+func (p *Plan) write(ctx context.Context, disks []*disk, progress bootc.Progress) (all outputs, err error) {
+	for _, d := range disks {
+		out, err := p.open(d)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, out...)
+		m := &meter{ctx: ctx, w: out, progress: progress, size: d.size, what: "disk"}
+		if d.medium != nil {
+			m.what = "medium"
+		}
+		if err := d.write(m); err != nil {
+			return all, err
+		}
+		if err := out.complete(); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
 }
 
 // openStore opens the repository in which images are kept between builds. It is
@@ -88,63 +130,111 @@ func openStore(dir string) (*images.Repository, func() error, error) {
 	return repo, func() error { return errors.Join(repo.Close(), root.Close()) }, nil
 }
 
-// A disk is all that will be written, laid out.
-type disk struct {
-	size  int64
-	id    [16]byte
-	time  int64
+// A source is the machine that is put onto disks and media.
+type source struct {
+	m     *machine.Machine
+	esp   *boot.Described
+	id    bootc.ID
+	boots *tree.Tree // the tree that boots
 	arch  string
-	table *gpt.Table
-	esp   *fat.Image
-	root  *ext4.Image
-	parts map[string]storage.Partition // by name
+	time  int64 // of what the image does not date
 }
 
-// layOut computes the disk, and refuses what does not fit. boots is the tree that
-// boots.
-func (p *Plan) layOut(m *machine.Machine, esp *boot.Described, id bootc.ID, boots *tree.Tree) (*disk, error) {
+func (p *Plan) source(m *machine.Machine, esp *boot.Described, id bootc.ID) (*source, error) {
+	boots, err := m.Repo.ReadImage(id)
+	if err != nil {
+		return nil, err
+	}
 	img, err := m.Repo.Head(p.Manifest)
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{time: p.time(img), arch: img.Config.Architecture}
-	random := p.random()
-	if _, err := io.ReadFull(random, d.id[:]); err != nil {
-		return nil, err
-	}
-	t, err := root(m, p.Manifest, id, boots, tree.Time{Sec: d.time})
+	return &source{m: m, esp: esp, id: id, boots: boots, arch: img.Config.Architecture, time: p.time(img)}, nil
+}
+
+// tree makes the tree of the physical root. It is a new one with each call.
+func (p *Plan) tree(s *source) (*tree.Tree, error) {
+	t, err := root(s.m, p.Manifest, s.id, s.boots, tree.Time{Sec: s.time})
 	if err != nil {
 		return nil, err
 	}
-	if err := p.customize(t, boots, m, id, d.time); err != nil {
+	return t, p.customize(t, s.boots, s.m, s.id, s.time)
+}
+
+// A disk is all that will be written, laid out.
+type disk struct {
+	size   int64
+	id     [16]byte
+	time   int64
+	arch   string
+	table  *gpt.Table
+	esp    *fat.Image
+	root   *ext4.Image
+	parts  map[string]storage.Partition // by file system
+	medium *medium                      // nil: a disk that is written when it boots
+}
+
+// layOut computes the disk, and refuses what does not fit.
+func (p *Plan) layOut(s *source) (*disk, error) {
+	d := &disk{time: s.time, arch: s.arch}
+	random := p.random("disk image")
+	if _, err := io.ReadFull(random, d.id[:]); err != nil {
+		return nil, err
+	}
+	t, err := p.tree(s)
+	if err != nil {
 		return nil, err
 	}
 	size, parts, err := p.divide(contentSize(t), d.arch)
 	if err != nil {
 		return nil, err
 	}
+	if err := d.divide(size, parts, random); err != nil {
+		return nil, err
+	}
+	espOptions, err := optionsOfESP(s, random)
+	if err != nil {
+		return nil, err
+	}
+	rootOptions, err := optionsOfRoot(s, random)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.makeFileSystems(t, rootOptions, espFiles(s.esp), espOptions)
+}
+
+const sectorSize = 512
+
+// divide gives the disk its partitions.
+func (d *disk) divide(size uint64, parts []storage.Partition, random io.Reader) (err error) {
 	d.size = int64(size)
 	plan := &storage.Plan{Size: size, SectorSize: sectorSize, Partitions: parts}
 	if d.table, err = plan.Table(random); err != nil {
-		return nil, err
+		return err
 	}
 	d.parts = map[string]storage.Partition{}
 	for _, part := range parts {
 		d.parts[part.Filesystem] = part
 	}
-	if d.esp, err = layOutESP(esp, d.parts["vfat"], d.time, random); err != nil {
-		return nil, fmt.Errorf("EFI system partition: %w", err)
-	}
-	if d.root, err = layOutRoot(t, m.Repo, d.parts["ext4"], d.time, random); err != nil {
-		return nil, fmt.Errorf("root file system: %w", err)
-	}
-	return d, nil
+	return nil
 }
 
-const sectorSize = 512
+// makeFileSystems lays out the file systems of the partitions.
+func (d *disk) makeFileSystems(t *tree.Tree, root ext4.Options, files []fat.File, esp fat.Options) (err error) {
+	part := d.parts["vfat"]
+	esp.Size, esp.Label, esp.HiddenSectors = int64(part.Size), part.Name, uint32(part.Start/sectorSize)
+	if d.esp, err = fat.New(files, esp); err != nil {
+		return fmt.Errorf("EFI system partition: %w", err)
+	}
+	part = d.parts["ext4"]
+	root.Size, root.Label = int64(part.Size), part.Name
+	if d.root, err = ext4.New(t, root); err != nil {
+		return fmt.Errorf("root file system: %w", err)
+	}
+	return nil
+}
 
-func layOutESP(esp *boot.Described, part storage.Partition, t int64, random io.Reader) (*fat.Image, error) {
-	var files []fat.File
+func espFiles(esp *boot.Described) (files []fat.File) {
 	esp.Walk(func(name string, f *boot.File) {
 		if f == nil {
 			files = append(files, fat.File{Name: name + "/"})
@@ -152,40 +242,50 @@ func layOutESP(esp *boot.Described, part storage.Partition, t int64, random io.R
 		}
 		files = append(files, fat.File{Name: name, Size: f.Size, Open: f.Open})
 	})
-	var serial [4]byte
-	if _, err := io.ReadFull(random, serial[:]); err != nil {
-		return nil, err
-	}
-	return fat.New(files, fat.Options{
-		Size: int64(part.Size), Label: part.Name, Time: time.Unix(t, 0).UTC(), HiddenSectors: uint32(part.Start / sectorSize),
-		ID: uint32(serial[0]) | uint32(serial[1])<<8 | uint32(serial[2])<<16 | uint32(serial[3])<<24,
-	})
+	return files
 }
 
-func layOutRoot(t *tree.Tree, repo *images.Repository, part storage.Partition, now int64, random io.Reader) (*ext4.Image, error) {
-	o := ext4.Options{Size: int64(part.Size), Label: part.Name, Time: now}
+// optionsOfESP are those that do not depend on the partition.
+func optionsOfESP(s *source, random io.Reader) (fat.Options, error) {
+	var serial [4]byte
+	_, err := io.ReadFull(random, serial[:])
+	return fat.Options{
+		Time: time.Unix(s.time, 0).UTC(),
+		ID:   uint32(serial[0]) | uint32(serial[1])<<8 | uint32(serial[2])<<16 | uint32(serial[3])<<24,
+	}, err
+}
+
+// optionsOfRoot are those that do not depend on the partition.
+func optionsOfRoot(s *source, random io.Reader) (ext4.Options, error) {
+	o := ext4.Options{Time: s.time}
 	for _, id := range [][]byte{o.UUID[:], o.HashSeed[:]} {
 		if _, err := io.ReadFull(random, id); err != nil {
-			return nil, err
+			return o, err
 		}
 	}
 	o.UUID = gpt.NewGUID(o.UUID)
 	o.Seal = func(path string) bool {
 		return strings.HasPrefix(path, "/composefs/objects/") || path == "/composefs/meta.json"
 	}
+	repo := s.m.Repo
 	o.Open = func(n *tree.Node, sealed bool) (io.ReadCloser, error) {
 		if sealed { // and so compared with its digest there
 			return repo.OpenObject(n.Object)
 		}
 		return repo.OpenFile(n)
 	}
-	return ext4.New(t, o)
+	return o, nil
 }
 
 // write writes the disk, front to back.
 func (d *disk) write(w io.WriterAt) error {
 	if err := d.table.WriteStart(w); err != nil {
 		return err
+	}
+	if d.medium != nil {
+		if err := d.medium.tables.Write(w); err != nil {
+			return err
+		}
 	}
 	if err := d.esp.Write(io.NewOffsetWriter(w, int64(d.parts["vfat"].Start))); err != nil {
 		return fmt.Errorf("EFI system partition: %w", err)
@@ -207,10 +307,10 @@ func (p *Plan) time(img *images.Image) int64 {
 	return 0
 }
 
-// random is where identifiers come from: always the same for the same image and
-// seed.
-func (p *Plan) random() io.Reader {
-	return rand.NewChaCha8(sha256.Sum256([]byte("bootc disk image\x00" + string(p.Manifest) + "\x00" + p.Options.Seed)))
+// random is where the identifiers of something come from: always the same for the
+// same image and seed.
+func (p *Plan) random(what string) io.Reader {
+	return rand.NewChaCha8(sha256.Sum256([]byte("bootc " + what + "\x00" + string(p.Manifest) + "\x00" + p.Options.Seed)))
 }
 
 // contentSize is how many bytes the files of a tree have, roughly.
@@ -229,6 +329,7 @@ type meter struct {
 	w        io.WriterAt
 	progress bootc.Progress
 	size     int64
+	what     string // is written
 	told     int64
 }
 
@@ -240,7 +341,7 @@ func (m *meter) WriteAt(b []byte, at int64) (int, error) {
 	if done := end == m.size; done || at-m.told >= m.size/200 {
 		m.told = at
 		m.progress.Send(bootc.Bytes{
-			Task: "building", ID: "building", Description: "Writing the disk", Bytes: uint64(end), Total: uint64(m.size), Done: done,
+			Task: "building", ID: m.what, Description: "Writing the " + m.what, Bytes: uint64(end), Total: uint64(m.size), Done: done,
 		})
 	}
 	return m.w.WriteAt(b, at)

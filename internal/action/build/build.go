@@ -1,5 +1,5 @@
-// Package build makes disk images of an image, without root, without mounts and
-// without devices.
+// Package build makes disk images of an image, and media to boot from, without root,
+// without mounts and without devices.
 //
 // It is an installation ([install.Plan.Fill]) on a machine that is only described:
 // the image goes into a store of the user's, state and boot entries become file
@@ -8,8 +8,8 @@
 //
 // Invariants:
 //   - the same image and options give the same bytes, whoever builds;
-//   - a file has its name only when it is complete and on disk; after an error
-//     there is no new file.
+//   - a file or directory has its name only when it is complete and on disk; after
+//     an error there is no new one.
 package build
 
 import (
@@ -57,7 +57,7 @@ type Options struct {
 type Plan struct {
 	Options    Options
 	Manifest   bootc.Digest
-	Partitions []storage.Partition // of a disk of Options.Size, or DefaultSize
+	Partitions []storage.Partition // of a disk of Options.Size, or DefaultSize; none of a medium
 
 	size    uint64 // of that disk
 	formats []format
@@ -89,9 +89,14 @@ func New(ctx context.Context, o Options) (*Plan, error) {
 	if err := unix.Access(o.Dir, unix.W_OK|unix.X_OK); err != nil {
 		return nil, fmt.Errorf("output directory %s: %w", o.Dir, err)
 	}
-	var err error
-	if p.size, p.Partitions, err = p.divide(0, ""); err != nil {
+	if err := p.checkMedia(); err != nil {
 		return nil, err
+	}
+	var err error
+	if p.makesDisks() {
+		if p.size, p.Partitions, err = p.divide(0, ""); err != nil {
+			return nil, err
+		}
 	}
 	if err := o.checkKeys(); err != nil {
 		return nil, err
@@ -113,7 +118,12 @@ func (p *Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Image: %s\nDigest: %s\n", p.Options.Install.Source.Containers(), p.Manifest)
 	fmt.Fprintf(&b, "Follows: %s\n", p.install.Options.Target.Containers())
-	b.WriteString(storage.Describe(p.size, p.Partitions))
+	if p.makesDisks() {
+		b.WriteString(storage.Describe(p.size, p.Partitions))
+	}
+	if p.makesMedia() {
+		b.WriteString("Medium: EFI system partition and root, as large as what is in them, never written\n")
+	}
 	for _, k := range p.Options.Install.Kargs {
 		fmt.Fprintf(&b, "Kernel argument: %s\n", k)
 	}
@@ -122,6 +132,12 @@ func (p *Plan) String() string {
 	}
 	describe(&b, &p.Options.Customize)
 	for _, f := range p.formats {
+		if f.folder != nil {
+			for _, name := range f.folder.names {
+				fmt.Fprintf(&b, "File: %s\n", filepath.Join(p.file(f.ending), name))
+			}
+			continue
+		}
 		fmt.Fprintf(&b, "File: %s\n", p.file(f.ending))
 		if f.beside != nil {
 			fmt.Fprintf(&b, "File: %s\n", p.file(f.beside.ending))

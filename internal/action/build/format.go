@@ -9,13 +9,15 @@ import (
 	"github.com/bootc-go/bootc/internal/format/vdisk"
 )
 
-// A format is a type of disk image.
+// A format is a type of disk image, or of a medium.
 type format struct {
 	name   string
 	ending string
+	medium bool   // of what is booted and never written
 	unit   uint64 // that the size of the disk is a multiple of; 0: any
 	open   func(*os.File, vdisk.Options) (vdisk.Disk, error)
 	beside *companion // nil: none
+	folder *folder    // a directory of files in place of a file; nil: a file
 }
 
 // A companion is a small file beside a disk image, for whoever imports that.
@@ -45,6 +47,8 @@ func formats() []format {
 				return describeAMI(p.Options.Name, file, d.arch, p.Manifest, d.size)
 			},
 		}},
+		{name: "iso", ending: "iso", medium: true, open: target(vdisk.NewRaw)},
+		{name: "pxe", ending: "pxe", medium: true, folder: &folder{names: pxeNames(), make: makePXE}},
 	}
 }
 
