@@ -27,6 +27,8 @@ const (
 	entries   = 128
 	entrySize = 128
 	nameUnits = 36
+	// of the MBR, in bytes
+	bootCodeSize = 440
 	// alignment of partitions made by [Table.Append], in bytes.
 	alignment = 1 << 20
 )
@@ -48,6 +50,9 @@ type Table struct {
 	Sectors    uint64 // of the whole disk
 	// Partitions in order of their numbers.
 	Partitions []Partition
+	// BootCode is what the BIOS starts from the protective MBR, at most 440 bytes; nil:
+	// none. Reading leaves it out.
+	BootCode []byte
 }
 
 // A Partition is one entry of a table.
@@ -144,6 +149,9 @@ func (t *Table) check() error {
 	}
 	if t.Sectors < 2*t.firstUsable() || t.Sectors > math.MaxInt64/uint64(t.SectorSize) {
 		return fmt.Errorf("a disk of %d sectors has no room for a partition table", t.Sectors)
+	}
+	if len(t.BootCode) > bootCodeSize {
+		return fmt.Errorf("boot code of %d bytes, at most %d", len(t.BootCode), bootCodeSize)
 	}
 	if len(t.Partitions) > entries {
 		return fmt.Errorf("%d partitions, at most %d", len(t.Partitions), entries)

@@ -94,6 +94,27 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestBootCode writes what the BIOS starts: it changes nothing else.
+func TestBootCode(t *testing.T) {
+	const size = 64 << 20
+	plain, coded := make(mem, size), make(mem, size)
+	table := bootable(t, 512, size)
+	if err := table.Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	table.BootCode = bytes.Repeat([]byte("c"), 440)
+	if err := table.Write(coded); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(coded[:440], table.BootCode) || !bytes.Equal(coded[440:], plain[440:]) {
+		t.Error("other bytes")
+	}
+	table.BootCode = append(table.BootCode, 'c')
+	if err := table.Write(coded); err == nil || !strings.Contains(err.Error(), "boot code of 441 bytes, at most 440") {
+		t.Errorf("too much boot code: %v", err)
+	}
+}
+
 func TestFind(t *testing.T) {
 	table := bootable(t, 512, 32<<20)
 	esp := table.Find(gpt.ESP)

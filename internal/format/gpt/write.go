@@ -11,7 +11,7 @@ import (
 )
 
 // Write writes the table: the backup first, then the primary, the protective
-// MBR last, without boot code. The caller flushes. What partitions hold is not
+// MBR last. The caller flushes. What partitions hold is not
 // touched.
 func (t *Table) Write(w io.WriterAt) error {
 	start, end, err := t.parts()
@@ -107,6 +107,7 @@ func encodeEntry(e []byte, p Partition) {
 // specification 5.2.3.
 func (t *Table) mbr() []byte {
 	b := make([]byte, t.SectorSize)
+	copy(b, t.BootCode)
 	e := b[446:]
 	e[2] = 0x02 // sector 1 as head 0, sector 2, cylinder 0
 	e[4] = 0xee
