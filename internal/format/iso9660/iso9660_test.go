@@ -119,6 +119,18 @@ func TestSections(t *testing.T) {
 	}
 }
 
+// TestTellPlace has the sum of an image whose last word is not whole; xorriso checks
+// that of a loader in package action.
+func TestTellPlace(t *testing.T) {
+	image := bytes.Repeat([]byte{1}, 70)
+	iso9660.TellPlace(image, 64<<10)
+	want := append(bytes.Repeat([]byte{1}, 8), 16, 0, 0, 0, 32, 0, 0, 0, 70, 0, 0, 0, 2, 2, 1, 1)
+	want = append(append(want, make([]byte, 40)...), 1, 1, 1, 1, 1, 1)
+	if diff := cmp.Diff(want, image); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestTime is what the format cannot say.
 func TestTime(t *testing.T) {
 	files, o := hybrid()
