@@ -46,7 +46,7 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (id bootc.ID,
 	if err != nil {
 		return "", nil, err
 	}
-	disks, err := p.layOutAll(src, progress)
+	disks, err := p.layOutAll(ctx, src, progress)
 	if err != nil {
 		return "", nil, err
 	}
@@ -68,7 +68,7 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (id bootc.ID,
 
 // layOutAll computes what is to be written, a disk and a medium, before any of it is,
 // and tells what may surprise.
-func (p *Plan) layOutAll(s *source, progress bootc.Progress) (disks []*disk, err error) {
+func (p *Plan) layOutAll(ctx context.Context, s *source, progress bootc.Progress) (disks []*disk, err error) {
 	if p.makesDisks() {
 		d, err := p.layOut(s)
 		if err != nil {
@@ -80,7 +80,7 @@ func (p *Plan) layOutAll(s *source, progress bootc.Progress) (disks []*disk, err
 		disks = append(disks, d)
 	}
 	if p.makesMedia() {
-		d, err := p.layOutMedium(s)
+		d, err := p.layOutMedium(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -283,7 +283,7 @@ func (d *disk) write(w io.WriterAt) error {
 		return err
 	}
 	if d.medium != nil {
-		if err := d.medium.tables.Write(w); err != nil {
+		if err := d.medium.writeBeside(w); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/format/bls"
 	"github.com/bootc-go/bootc/internal/format/cmdline"
 	"github.com/bootc-go/bootc/internal/format/cpio"
 	"github.com/bootc-go/bootc/internal/format/ext4"
@@ -27,7 +29,10 @@ type medium struct {
 	// kernel and initrd boot it with the command line options; not set if a unified
 	// kernel image does, which has its own.
 	kernel, initrd *boot.File
+	entry          bls.Entry // with their paths
 	options        string
+	bios           *biosLoader // nil: the BIOS does not boot it, and noBIOS says why
+	noBIOS         string
 	archive        *cpio.Archive // of the root; nil if no type needs one
 }
 
@@ -48,7 +53,7 @@ func (p *Plan) marker() []byte { return []byte("{\"version\":1}\n") }
 
 // layOutMedium computes a medium, as large as its contents, and refuses what cannot be
 // on one.
-func (p *Plan) layOutMedium(s *source) (*disk, error) {
+func (p *Plan) layOutMedium(ctx context.Context, s *source) (*disk, error) {
 	d := &disk{time: s.time, arch: s.arch, medium: &medium{}}
 	random := p.random("medium")
 	if _, err := io.ReadFull(random, d.id[:]); err != nil {
@@ -92,8 +97,22 @@ func (p *Plan) layOutMedium(s *source) (*disk, error) {
 	if err := p.layOutPXE(d); err != nil {
 		return nil, err
 	}
-	d.medium.tables, err = p.tables(d)
-	return d, err
+	return d, p.layOutISO(ctx, s, d)
+}
+
+// layOutISO lays out what an ISO has beside its partitions.
+func (p *Plan) layOutISO(ctx context.Context, s *source, d *disk) (err error) {
+	m := d.medium
+	if p.makes("iso") && d.arch == "amd64" {
+		if m.bios, m.noBIOS, err = makeBIOS(ctx, s, m); err != nil {
+			return err
+		}
+	}
+	if m.bios != nil {
+		d.table.BootCode = m.bios.code
+	}
+	m.tables, err = p.tables(d)
+	return err
 }
 
 // mark makes the marker.
@@ -120,6 +139,7 @@ func (m *medium) espFiles(s *source, uuid [16]byte) ([]fat.File, error) {
 	}
 	m.options = mediumOptions(e.Get("options"), uuid)
 	e.Set("options", m.options)
+	m.entry = e.Entry
 	var text *fat.File
 	files := espFiles(s.esp)
 	for k, f := range files {
@@ -155,13 +175,31 @@ func mediumOptions(line string, uuid [16]byte) string {
 // tables lays out the ISO 9660 file system, in which the partitions are files.
 func (p *Plan) tables(d *disk) (*iso9660.Volume, error) {
 	esp, root := d.parts["vfat"], d.parts["ext4"]
-	return iso9660.New([]iso9660.File{
+	files := []iso9660.File{
 		{Name: espFile, At: int64(esp.Start), Size: int64(esp.Size)},
 		{Name: rootFile, At: int64(root.Start), Size: int64(root.Size)},
-	}, iso9660.Options{
-		Label: volumeLabel(p.Options.Name), Size: d.size, Time: time.Unix(d.time, 0),
-		Boot: []iso9660.Boot{{Platform: iso9660.EFI, File: espFile}},
+	}
+	boots := []iso9660.Boot{{Platform: iso9660.EFI, File: espFile}}
+	if l := d.medium.bios; l != nil {
+		files = append(files, iso9660.File{Name: biosFile, At: biosAt, Size: int64(len(l.core))})
+		// The BIOS expects to find itself first.
+		boots = append([]iso9660.Boot{{Platform: iso9660.BIOS, File: biosFile, Load: biosLoad}}, boots...)
+	}
+	return iso9660.New(files, iso9660.Options{
+		Label: volumeLabel(p.Options.Name), Size: d.size, Time: time.Unix(d.time, 0), Boot: boots,
 	})
+}
+
+// writeBeside writes what an ISO has before its partitions.
+func (m *medium) writeBeside(w io.WriterAt) error {
+	if err := m.tables.Write(w); err != nil {
+		return err
+	}
+	if m.bios == nil {
+		return nil
+	}
+	_, err := w.WriteAt(m.bios.core, biosAt)
+	return err
 }
 
 // volumeLabel makes a label of a name.
@@ -186,8 +224,8 @@ func (p *Plan) tellMedium(d *disk, progress bootc.Progress) {
 	if d.medium.kernel == nil {
 		progress.Send(bootc.Notice{Text: "notice: the command line of the unified kernel image is fixed, so the ISO boots where that finds its root: from a stick, not from an optical drive"})
 	}
-	if d.arch == "amd64" {
-		progress.Send(bootc.Notice{Text: "notice: the ISO boots by UEFI only, not by BIOS"})
+	if why := d.medium.noBIOS; why != "" {
+		progress.Send(bootc.Notice{Text: fmt.Sprintf("notice: the ISO boots by UEFI only, not by BIOS (%s)", why)})
 	}
 }
 

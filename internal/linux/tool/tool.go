@@ -16,9 +16,10 @@ type Tool string
 
 // The programs, with the packages of Debian that have them.
 const (
-	Systemctl Tool = "systemctl" // systemd
-	MkfsExt4  Tool = "mkfs.ext4" // e2fsprogs
-	MkfsFat   Tool = "mkfs.fat"  // dosfstools
+	Systemctl   Tool = "systemctl"    // systemd
+	MkfsExt4    Tool = "mkfs.ext4"    // e2fsprogs
+	MkfsFat     Tool = "mkfs.fat"     // dosfstools
+	GrubMkimage Tool = "grub-mkimage" // grub-common
 )
 
 // ErrMissing means that a program is not installed.
