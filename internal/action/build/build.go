@@ -101,6 +101,9 @@ func New(ctx context.Context, o Options) (*Plan, error) {
 	if err := o.checkKeys(); err != nil {
 		return nil, err
 	}
+	if err := o.checkInstaller(); err != nil {
+		return nil, err
+	}
 	p.Options.Install.Kargs = slices.Concat(o.Install.Kargs, o.Customize.Kargs)
 	p.Options.Install.Device = ""
 	if p.install, err = install.New(ctx, p.Options.Install); err != nil {

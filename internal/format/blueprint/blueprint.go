@@ -31,6 +31,7 @@ type Blueprint struct {
 	Users       []User
 	Directories []Directory
 	Files       []File
+	Installer   Installer
 }
 
 // A Size is a number of bytes; 0 is any.
@@ -145,6 +146,7 @@ func (p *parser) blueprint(t *table) *Blueprint {
 			b.Files = append(b.Files, File{Node: node(f), Data: f.string("data")})
 			f.end()
 		}
+		b.installer(c)
 		b.sizes(c)
 		c.end()
 	}

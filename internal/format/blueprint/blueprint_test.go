@@ -78,6 +78,30 @@ func TestDisk(t *testing.T) {
 	}
 }
 
+// TestInstaller reads what is said about installing.
+func TestInstaller(t *testing.T) {
+	mode := uint32(0o440)
+	for text, want := range map[string]*blueprint.Blueprint{
+		"[customizations.installer]":                                        {},
+		"[customizations]\ninstallation_device = \"/dev/disk/by-id/ata-1\"": {Installer: blueprint.Installer{Key: "customizations.installation_device", Device: "/dev/disk/by-id/ata-1"}},
+		"[customizations.installer]\nunattended = true\npoweroff = true":    {Installer: blueprint.Installer{Key: "customizations.installer.unattended", Unattended: true, PowerOff: true}},
+		"[customizations.installer]\nsudo-nopasswd = [\"core\", \"%wheel\"]": {
+			Installer: blueprint.Installer{Key: "customizations.installer.sudo-nopasswd"},
+			Files: []blueprint.File{{
+				Node: blueprint.Node{Key: "customizations.installer.sudo-nopasswd", Path: "/etc/sudoers.d/bootc-nopasswd", Mode: &mode},
+				Data: "core\tALL=(ALL)\tNOPASSWD: ALL\n%wheel\tALL=(ALL)\tNOPASSWD: ALL\n",
+			}},
+		},
+	} {
+		got, err := blueprint.Parse("config.toml", []byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
 // TestRefused has the key in each error.
 func TestRefused(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
@@ -92,7 +116,16 @@ func TestRefused(t *testing.T) {
 		{"[[blueprint.customizations.user]]\nname = \"a\"", "blueprint: is not supported: customizations has to be at the top"},
 		{"customizations = 1", "customizations: want a table"},
 		{"[customizations]\n\"100%d\" = 1", "customizations.100%d: no such key is known"},
-		{"[customizations.installer.kickstart]\ncontents = \"x\"", "customizations.installer: is not supported: it is for installers"},
+		{"[customizations.installer.kickstart]\ncontents = \"x\"", "customizations.installer.kickstart: is not supported: the installer is not Anaconda"},
+		{"[customizations.installer.modules]\nenable = [\"x\"]", "customizations.installer.modules: is not supported"},
+		{"[customizations.installer]\nunattended = \"yes\"", "customizations.installer.unattended: want true or false"},
+		{"[customizations.installer]\nattended = true", "customizations.installer.attended: no such key is known"},
+		{"[customizations.installer]\nsudo-nopasswd = [\"a b\"]", "customizations.installer.sudo-nopasswd: \"a b\" is not the name"},
+		{"[customizations.installer]\nsudo-nopasswd = \"a\"", "customizations.installer.sudo-nopasswd: want a list of texts"},
+		{"[customizations]\ninstaller = true", "customizations.installer: want a table"},
+		{"[customizations]\ninstallation_device = \"vda\"", "customizations.installation_device: \"vda\" is not a path below /dev"},
+		{"[customizations]\ninstallation_device = \"\"", "customizations.installation_device: is empty"},
+		{"[customizations.fdo]\nmanufacturing_server_url = \"x\"", "customizations.fdo: is not supported: it is for installers of another kind"},
 		{"[customizations.ignition.firstboot]\nurl = \"x\"", "customizations.ignition: is not supported"},
 		{"[customizations]\nfips = true", "customizations.fips: is not supported"},
 		{"[customizations.timezone]\ntimezone = \"UTC\"", "customizations.timezone: is not supported"},

@@ -21,31 +21,29 @@ func refusedOutside() map[string]string {
 func refused() map[string]string {
 	const (
 		inImage   = "it is set up when the image is built"
-		installer = "it is for installers, not for disk images"
+		installer = "it is for installers of another kind"
 	)
 	return map[string]string{
-		"hostname":            "a file /etc/hostname in customizations.files does the same",
-		"timezone":            inImage,
-		"locale":              "files /etc/locale.conf and /etc/vconsole.conf in customizations.files do the same",
-		"sshkey":              "key in customizations.user does the same",
-		"firewall":            inImage,
-		"services":            inImage,
-		"fips":                inImage,
-		"openscap":            inImage,
-		"repositories":        inImage,
-		"rpm":                 inImage,
-		"dnf":                 inImage,
-		"rhsm":                inImage,
-		"cacerts":             "a file in customizations.files, and in the image what takes it, do the same",
-		"containers-storage":  inImage,
-		"firstboot":           "a unit in customizations.files does the same",
-		"sshd":                "a file in /etc/ssh/sshd_config.d in customizations.files does the same",
-		"bootloader":          "the boot loader is the image's",
-		"ignition":            "disk images with Ignition cannot be made yet",
-		"fdo":                 installer,
-		"installer":           installer,
-		"installation_device": installer,
-		"iso":                 installer,
-		"partitioning_mode":   "the disk has always the same partitions",
+		"hostname":           "a file /etc/hostname in customizations.files does the same",
+		"timezone":           inImage,
+		"locale":             "files /etc/locale.conf and /etc/vconsole.conf in customizations.files do the same",
+		"sshkey":             "key in customizations.user does the same",
+		"firewall":           inImage,
+		"services":           inImage,
+		"fips":               inImage,
+		"openscap":           inImage,
+		"repositories":       inImage,
+		"rpm":                inImage,
+		"dnf":                inImage,
+		"rhsm":               inImage,
+		"cacerts":            "a file in customizations.files, and in the image what takes it, do the same",
+		"containers-storage": inImage,
+		"firstboot":          "a unit in customizations.files does the same",
+		"sshd":               "a file in /etc/ssh/sshd_config.d in customizations.files does the same",
+		"bootloader":         "the boot loader is the image's",
+		"ignition":           "disk images with Ignition cannot be made yet",
+		"fdo":                installer,
+		"iso":                installer,
+		"partitioning_mode":  "the disk has always the same partitions",
 	}
 }
