@@ -49,17 +49,10 @@ type customizer struct {
 
 // apply makes what is wanted; a password is set on the given day since 1970.
 func (c *customizer) apply(day int64) error {
-	files := map[string][]byte{}
-	for _, name := range accounts.Names() {
-		data, err := c.readFile(name)
-		if err != nil {
-			return err
-		}
-		if data != nil {
-			files[name] = data
-		}
+	var err error
+	if c.accounts, err = c.readAccounts(day); err != nil {
+		return err
 	}
-	c.accounts = accounts.Parse(files, day)
 	if err := c.groups(); err != nil {
 		return err
 	}
@@ -80,6 +73,21 @@ func (c *customizer) apply(day int64) error {
 		}
 	}
 	return nil
+}
+
+// readAccounts reads users and groups.
+func (c *customizer) readAccounts(day int64) (*accounts.DB, error) {
+	files := map[string][]byte{}
+	for _, name := range accounts.Names() {
+		data, err := c.readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		if data != nil {
+			files[name] = data
+		}
+	}
+	return accounts.Parse(files, day), nil
 }
 
 // groups makes the groups, first those whose IDs are given.
