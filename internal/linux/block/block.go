@@ -136,6 +136,13 @@ func (d *Device) SectorSize() int {
 // ReadOnly reports whether the device cannot be written.
 func (d *Device) ReadOnly() bool { return d.number("ro") != 0 }
 
+// Removable reports whether the medium can be taken out of the drive, or the drive
+// off the machine.
+func (d *Device) Removable() bool { return d.number("removable") != 0 }
+
+// Optical reports whether the device is a drive for optical disks.
+func (d *Device) Optical() bool { return numbered(d.Name, "sr") }
+
 // Model returns what the drive calls itself, "" if unknown.
 func (d *Device) Model() string { return d.read("device/model") }
 

@@ -39,11 +39,17 @@ func (s System) Disks() ([]*Device, error) {
 // or they are drives for floppy and optical disks.
 func made(name string) bool {
 	for _, prefix := range []string{"loop", "ram", "zram", "dm-", "md", "nbd", "sr", "fd", "mtdblock"} {
-		if rest, ok := strings.CutPrefix(name, prefix); ok && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+		if numbered(name, prefix) {
 			return true
 		}
 	}
 	return false
+}
+
+// numbered reports whether a name is the prefix and a number, or begins so.
+func numbered(name, prefix string) bool {
+	rest, ok := strings.CutPrefix(name, prefix)
+	return ok && rest != "" && rest[0] >= '0' && rest[0] <= '9'
 }
 
 // DiskOf returns the disk with a partition of that GUID, and its table. Two
@@ -125,7 +131,7 @@ func (s System) ofFileSystem(dev uint64) (*Device, error) {
 			return s.Open(s.path(m.Source))
 		}
 	}
-	return nil, fmt.Errorf("file system %s is not on a block device", numberText(dev))
+	return nil, fmt.Errorf("file system %s is %w", numberText(dev), errNoDevice)
 }
 
 func (s System) mounts(process string) ([]*mountinfo.Info, error) {
