@@ -42,6 +42,7 @@ var sameFloor = []string{
 	"internal/format/layer → internal/format/selinux",
 	"internal/format/layer → internal/format/tree",
 	"internal/format/layer → internal/format/verity",
+	"internal/format/loadoption → internal/format/gpt",
 	"internal/format/medium → internal/format/cmdline",
 	"internal/format/splitstream → internal/format/verity",
 	"internal/format/tree → internal/format/verity",
