@@ -37,14 +37,27 @@ func ActiveState(ctx context.Context, unit string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
+// QueueUnit asks for the start of a unit and does not wait for it.
+func QueueUnit(ctx context.Context, unit string) error {
+	if err := tool.Run(ctx, tool.Systemctl, "start", "--no-block", "--", unit); err != nil {
+		return fmt.Errorf("starting %s: %w", unit, err)
+	}
+	return nil
+}
+
 // Reboot asks for a reboot and waits to be ended by it, so that a caller does
 // not go on in a system that is going down. It returns nil when ctx is done
 // after the reboot was accepted.
-func Reboot(ctx context.Context) error {
+func Reboot(ctx context.Context) error { return shutdown(ctx, "rebooting", "reboot") }
+
+// PowerOff is [Reboot] for switching the machine off.
+func PowerOff(ctx context.Context) error { return shutdown(ctx, "switching off", "poweroff") }
+
+func shutdown(ctx context.Context, doing, verb string) error {
 	// The request outlives a signal to us: it is the beginning of the shutdown.
-	err := tool.Run(context.WithoutCancel(ctx), tool.Systemctl, "reboot", "--message=Initiated by bootc")
+	err := tool.Run(context.WithoutCancel(ctx), tool.Systemctl, verb, "--message=Initiated by bootc")
 	if err != nil {
-		return fmt.Errorf("rebooting: %w", err)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	<-ctx.Done()
 	return nil

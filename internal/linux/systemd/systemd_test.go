@@ -40,6 +40,16 @@ func TestStartUnit(t *testing.T) {
 	}
 }
 
+func TestQueueUnit(t *testing.T) {
+	asked := fake(t, "")
+	if err := systemd.QueueUnit(t.Context(), "x.service"); err != nil {
+		t.Error(err)
+	}
+	if got := asked(); got != "start --no-block -- x.service\n" {
+		t.Errorf("systemctl %s", got)
+	}
+}
+
 func TestStartUnitFails(t *testing.T) {
 	fake(t, "echo Unit x.service not found. >&2; exit 5")
 	err := systemd.StartUnit(t.Context(), "x.service")
@@ -63,6 +73,13 @@ func TestReboot(t *testing.T) {
 		t.Error(err)
 	}
 	if got := asked(); !strings.HasPrefix(got, "reboot ") {
+		t.Errorf("systemctl %s", got)
+	}
+	asked = fake(t, "")
+	if err := systemd.PowerOff(ctx); err != nil {
+		t.Error(err)
+	}
+	if got := asked(); !strings.HasPrefix(got, "poweroff ") {
 		t.Errorf("systemctl %s", got)
 	}
 	fake(t, "exit 1")
