@@ -11,10 +11,10 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/format/installconfig"
-	"github.com/bootc-go/bootc/internal/format/tree"
 	"github.com/bootc-go/bootc/internal/machine"
 	"github.com/bootc-go/bootc/internal/machine/bootable"
 	"github.com/bootc-go/bootc/internal/machine/change"
+	"github.com/bootc-go/bootc/internal/machine/custom"
 	"github.com/bootc-go/bootc/internal/machine/deploy"
 )
 
@@ -44,7 +44,11 @@ func (p *Plan) Fill(ctx context.Context, m *machine.Machine, progress bootc.Prog
 	if err != nil {
 		return "", err
 	}
-	return id, change.Run(ctx, "installing", p.steps(m, img, boots, system, id, p.options(c, system, id)), progress)
+	st, err := p.state(ctx, m, boots)
+	if err != nil {
+		return "", err
+	}
+	return id, change.Run(ctx, "installing", p.steps(m, img, st, system, id, p.options(c, system, id)), progress)
 }
 
 // config is what the image says about its installation, checked. In a container of
@@ -84,9 +88,9 @@ func (p *Plan) compose(ctx context.Context, m *machine.Machine, img *images.Imag
 	return id, nil
 }
 
-// steps fill the machine. boots is the tree that boots: with the labels that
-// /etc and /var get, options the kernel command line.
-func (p *Plan) steps(m *machine.Machine, img *images.Image, boots *tree.Tree, system *bootable.System, id bootc.ID, options string) []change.Step {
+// steps fill the machine. st is what /etc and /var become, labels included, options
+// the kernel command line.
+func (p *Plan) steps(m *machine.Machine, img *images.Image, st state, system *bootable.System, id bootc.ID, options string) []change.Step {
 	o := deploy.Origin{Ref: p.Options.Target, BootType: deploy.BLS, Manifest: img.Manifest}
 	if system.UKI != nil {
 		o.BootType = deploy.UKI
@@ -97,7 +101,7 @@ func (p *Plan) steps(m *machine.Machine, img *images.Image, boots *tree.Tree, sy
 			return m.Repo.Tag(img.Manifest)
 		}},
 		{Name: "copying /var", Do: func(ctx context.Context) error {
-			return m.State.CopyVar(ctx, boots, m.Repo.OpenFile)
+			return m.State.CopyVar(ctx, st.tree, st.open)
 		}},
 		{Name: "copying the boot loader", Do: func(ctx context.Context) error {
 			return m.InstallLoader(ctx, img)
@@ -108,7 +112,7 @@ func (p *Plan) steps(m *machine.Machine, img *images.Image, boots *tree.Tree, sy
 			return err
 		}},
 		{Name: "creating the deployment", Do: func(ctx context.Context) error {
-			return m.State.Create(ctx, id, boots, m.Repo.OpenFile, o)
+			return m.State.Create(ctx, id, st.tree, st.open, o)
 		}},
 		{Name: "adding root's SSH keys", Do: func(context.Context) error {
 			return p.writeSSHKeys(m, id)
@@ -129,7 +133,7 @@ func (p *Plan) writeSSHKeys(m *machine.Machine, id bootc.ID) error {
 		return nil
 	}
 	line := fmt.Sprintf("d /root/.ssh 0700 root root - -\nf~ /root/.ssh/authorized_keys 600 root root - %s\n", base64.StdEncoding.EncodeToString(p.Options.SSHKeys))
-	return m.State.WriteEtcFile(id, "tmpfiles.d/bootc-root-ssh.conf", []byte(line), 0o644)
+	return m.State.WriteEtcFile(id, custom.RootKeys, []byte(line), 0o644)
 }
 
 // parseContainerEnv finds the image in /run/.containerenv, which podman writes

@@ -1,6 +1,10 @@
 // Package install puts an image on a disk: partitions, file systems, the image
 // repository, the first deployment, the boot loader.
 //
+// The image comes from wherever one is kept, or from the medium that the system was
+// booted from ([Options.Medium]), without a network and with what the medium has in
+// /etc and /var.
+//
 // An image may say how it wants to be installed ([ReadConfig]). In a container of
 // the image that is known before the disk is erased; else it is read once the
 // image is on the disk, and what there is not ends the installation then.
@@ -17,19 +21,30 @@ import (
 	"os"
 
 	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/content/registry"
+	"github.com/bootc-go/bootc/internal/format/blueprint"
+	"github.com/bootc-go/bootc/internal/format/gpt"
 	"github.com/bootc-go/bootc/internal/format/installconfig"
 	"github.com/bootc-go/bootc/internal/machine"
 	"github.com/bootc-go/bootc/internal/machine/storage"
 )
 
-// Options say what to install. Source is needed, and Device for [Plan.Apply].
+// Options say what to install. Source or Medium is needed, and Device for
+// [Plan.Apply].
 type Options struct {
 	Device  string    // the disk, /dev/vda; "" for a plan that only fills a machine
 	Source  bootc.Ref // where the image is read from
 	Target  bootc.Ref // what the machine follows later; zero: Source
 	Kargs   []string  // more kernel arguments
 	SSHKeys []byte    // authorized_keys of root; nil: none
+	// Medium is what the system was booted from, if the image is to be the medium's:
+	// Source, the first kernel arguments and whether fs-verity may be missing are the
+	// medium's then. It stays the caller's; nil: Source says where the image is.
+	Medium *machine.Medium
+	// Customize adds users and files to what a medium has; without a medium it is
+	// not used. Sizes and kernel arguments in it are not looked at.
+	Customize blueprint.Blueprint
 	// DisableSELinux starts the machine without SELinux (selinux=0). The labels of
 	// the files are the image's all the same.
 	DisableSELinux bool
@@ -50,34 +65,49 @@ type Plan struct {
 	Manifest bootc.Digest
 	Layout   *storage.Plan
 
-	source *registry.Image
+	source source
+	// erased are the partitions that the disk has now.
+	erased []gpt.GUID
+}
+
+// A source is where the image is read from.
+type source interface {
+	images.Source
+	Close() error
 }
 
 // New checks the disk and the image. The caller closes the plan.
-func New(ctx context.Context, o Options) (*Plan, error) {
-	if o.Target == (bootc.Ref{}) {
-		o.Target = o.Source
-	}
+func New(ctx context.Context, o Options) (_ *Plan, err error) {
 	if err := checkKargs(o.Kargs); err != nil {
 		return nil, fmt.Errorf("--karg: %w", err)
+	}
+	p := &Plan{}
+	if o.Medium != nil {
+		if p.source, err = o.fromMedium(); err != nil {
+			return nil, err
+		}
+	}
+	if o.Target == (bootc.Ref{}) {
+		o.Target = o.Source
 	}
 	if o.Config != nil {
 		if err := o.checkConfig(o.Config); err != nil {
 			return nil, err
 		}
 	}
-	var layout *storage.Plan
 	if o.Device != "" {
-		var err error
-		if layout, err = storage.New(o.Device, o.Storage); err != nil {
+		if p.Layout, err = storage.New(o.Device, o.Storage); err != nil {
+			return nil, err
+		}
+		p.erased = partitions(o.Device)
+	}
+	if p.source == nil {
+		if p.source, err = registry.Open(ctx, o.Source, o.Registry); err != nil {
 			return nil, err
 		}
 	}
-	src, err := registry.Open(ctx, o.Source, o.Registry)
-	if err != nil {
-		return nil, err
-	}
-	return &Plan{Options: o, Manifest: src.Digest(), Layout: layout, source: src}, nil
+	p.Options, p.Manifest = o, p.source.Digest()
+	return p, nil
 }
 
 // Close releases the image's source.
