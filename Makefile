@@ -105,6 +105,8 @@ install: build man ## the program and its units into DESTDIR, for an image
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/*.service packaging/systemd/*.timer
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system-generators
 	ln -sfn ../../../bin/bootc $(DESTDIR)$(PREFIX)/lib/systemd/system-generators/bootc-systemd-generator
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system-shutdown
+	ln -sfn ../../../bin/bootc $(DESTDIR)$(PREFIX)/lib/systemd/system-shutdown/bootc-eject-medium
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/51bootc packaging/dracut/51bootc/module-setup.sh
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/51bootc packaging/dracut/51bootc/61-bootc-medium.rules
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/hooks packaging/initramfs-tools/hooks/bootc

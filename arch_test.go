@@ -46,6 +46,7 @@ var sameFloor = []string{
 	"internal/format/medium → internal/format/cmdline",
 	"internal/format/splitstream → internal/format/verity",
 	"internal/format/tree → internal/format/verity",
+	"internal/front/cli → internal/front/installer",
 	"internal/front/cli → internal/front/progress",
 	"internal/front/cli → internal/front/render",
 	"internal/linux/mount → internal/linux/block",

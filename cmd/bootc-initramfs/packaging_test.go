@@ -42,8 +42,8 @@ func TestUnits(t *testing.T) {
 	}
 	dir := t.TempDir()
 	units, err := filepath.Glob(packaging + "/systemd/*.[st][ei][rm]*")
-	if err != nil || len(units) != 7 {
-		t.Fatalf("units %q, %v, want 7", units, err)
+	if err != nil || len(units) != 10 {
+		t.Fatalf("units %q, %v, want 10", units, err)
 	}
 	args := []string{"verify", "--man=no"}
 	// What only the initramfs has.

@@ -76,6 +76,8 @@ func dispatch(argv []string) (verb, args []string) {
 	switch filepath.Base(argv[0]) {
 	case "bootc-systemd-generator":
 		return []string{"internals", "systemd-generator"}, argv[1:]
+	case "bootc-eject-medium":
+		return []string{"internals", "installer", "eject"}, argv[1:]
 	case "mkcomposefs", "composefs-info":
 		return []string{"internals", filepath.Base(argv[0])}, argv[1:]
 	}

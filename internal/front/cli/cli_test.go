@@ -113,7 +113,7 @@ func TestComputeDigest(t *testing.T) {
 // TestManPages fails when an option that --help shows is not in the manual
 // page, or the page names one that is not there.
 func TestManPages(t *testing.T) {
-	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "build-disk", "install to-disk", "install print-configuration", "container compute-composefs-digest",
+	for _, verb := range []string{"upgrade", "switch", "rollback", "status", "config-diff", "build-disk", "install to-disk", "install interactive", "install print-configuration", "container compute-composefs-digest",
 		"internals mkcomposefs", "internals composefs-info"} {
 		name := "../../../docs/man/bootc-" + strings.ReplaceAll(verb, " ", "-") + ".8.md"
 		page, err := os.ReadFile(name)

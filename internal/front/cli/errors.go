@@ -26,6 +26,8 @@ func advice(err error) string {
 		return "wait until it has ended, or stop it"
 	case errors.Is(err, machine.ErrContainer):
 		return "run it on the host"
+	case errors.Is(err, install.ErrBIOS):
+		return "start the machine by EFI; bootc install to-disk --generic-image installs all the same"
 	case errors.As(err, &setting) && setting.Option != "":
 		return setting.Option + " decides in place of it"
 	case errors.Is(err, errDamage):

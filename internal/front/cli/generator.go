@@ -22,13 +22,15 @@ func generate(normal string) error {
 	return writeUnits(normal, filepath.Join("/run", bootc.MediumFile))
 }
 
-// writeUnits wants the units that restore a staged update and grow the root, and says
-// what systemd must not do to its root, which is an image, and to the partition
-// below if the file medium says that it is not to be written.
+// writeUnits wants the units that restore a staged update, grow the root, and install
+// what is on a medium, and says what systemd must not do to its root, which is an
+// image, and to the partition below if the file medium says that it is not to be
+// written.
 func writeUnits(normal, medium string) error {
-	for target, unit := range map[string]string{
-		"multi-user.target": "bootc-staged-restore.service",
-		"local-fs.target":   "bootc-root-growfs.service",
+	for unit, target := range map[string]string{
+		"bootc-staged-restore.service": "multi-user.target",
+		"bootc-root-growfs.service":    "local-fs.target",
+		"bootc-installer.service":      "multi-user.target",
 	} {
 		wants := filepath.Join(normal, target+".wants")
 		if err := os.MkdirAll(wants, 0o755); err != nil {

@@ -13,6 +13,7 @@ import (
 func TestGenerate(t *testing.T) {
 	always := []string{
 		"local-fs.target.wants/bootc-root-growfs.service → /usr/lib/systemd/system/bootc-root-growfs.service",
+		"multi-user.target.wants/bootc-installer.service → /usr/lib/systemd/system/bootc-installer.service",
 		"multi-user.target.wants/bootc-staged-restore.service → /usr/lib/systemd/system/bootc-staged-restore.service",
 		"systemd-growfs-root.service → /dev/null",
 		"systemd-remount-fs.service.d/60-bootc.conf",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/action/install"
+	"github.com/bootc-go/bootc/internal/machine"
 	"github.com/bootc-go/bootc/internal/machine/storage"
 )
 
@@ -20,7 +21,7 @@ func (a *App) installCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.toDiskCommand(), a.printConfigurationCommand())
+	cmd.AddCommand(a.toDiskCommand(), a.interactiveCommand(), a.printConfigurationCommand())
 	for _, name := range []string{"to-filesystem", "to-existing-root", "reset", "finalize", "ensure-completion"} {
 		cmd.AddCommand(missing(name))
 	}
@@ -70,7 +71,8 @@ func (a *App) toDiskCommand() *cobra.Command {
 		Use:   "to-disk DEVICE",
 		Short: "Partition a disk and install the image on it",
 		Long: "Partition a disk and install an image on it. Everything on the disk is lost.\n" +
-			"In a container, the image is the container's own.",
+			"In a container, the image is the container's own; in a system that was booted\n" +
+			"from a medium, such as an ISO, the medium's.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.toDisk(cmd.Context(), args[0], f); err != nil {
@@ -92,7 +94,7 @@ func (a *App) toDiskCommand() *cobra.Command {
 	flags.BoolVar(&f.noSELinux, "disable-selinux", false, "start the machine without SELinux (adds selinux=0)")
 	flags.BoolVar(&f.composefs, "composefs-backend", false, "accepted: there is no other backend")
 	flags.BoolVar(&f.allowMissing, "allow-missing-verity", false, "boot although fs-verity is missing")
-	flags.BoolVar(&f.generic, "generic-image", false, "accepted: nothing of this machine goes into the installation")
+	flags.BoolVar(&f.generic, "generic-image", false, "nothing of this machine goes into the installation: its firmware is not told of the disk")
 	flags.BoolVar(&f.skipCheck, "skip-fetch-check", false, "accepted: no check is made")
 	flags.BoolVar(&f.noSignature, "target-no-signature-verification", false, "accepted: the containers policy decides")
 	flags.MarkHidden("skip-fetch-check")
@@ -107,6 +109,13 @@ func (a *App) toDisk(ctx context.Context, device string, f toDisk) error {
 		return errors.New("this command must be run as root")
 	}
 	o, err := f.options(device)
+	if o.Medium != nil {
+		defer o.Medium.Close()
+	}
+	if err != nil {
+		return err
+	}
+	firmware, err := f.firmware(o.Medium)
 	if err != nil {
 		return err
 	}
@@ -122,6 +131,9 @@ func (a *App) toDisk(ctx context.Context, device string, f toDisk) error {
 	}
 	defer plan.Close()
 	id, err := plan.Apply(ctx, progress)
+	if err == nil {
+		tellFirmware(plan, firmware, progress)
+	}
 	done()
 	if err != nil {
 		return err
@@ -132,17 +144,18 @@ func (a *App) toDisk(ctx context.Context, device string, f toDisk) error {
 	return nil
 }
 
+// firmware is what is told of the disk; nil if nothing is: only a machine that was
+// booted from a medium is the one that will start the disk.
+func (f *toDisk) firmware(m *machine.Medium) (*os.Root, error) {
+	if m == nil || f.generic {
+		return nil, nil
+	}
+	return install.Firmware()
+}
+
 func (f *toDisk) options(device string) (o install.Options, err error) {
 	o = install.Options{Device: device, Kargs: f.kargs, AllowMissingVerity: f.allowMissing, DisableSELinux: f.noSELinux}
-	if f.source == "" {
-		if o.Source, o.Target, err = install.Source(); err != nil {
-			return o, err
-		}
-		o.Config, err = runningConfig()
-	} else {
-		o.Source, err = bootc.ParseRef(f.source)
-	}
-	if err != nil {
+	if err := f.setSource(&o); err != nil {
 		return o, err
 	}
 	if f.target != "" {
@@ -165,4 +178,22 @@ func (f *toDisk) options(device string) (o install.Options, err error) {
 		}
 	}
 	return o, nil
+}
+
+// setSource says where the image comes from: from where it was said, from the medium
+// that the system runs from, or from the container.
+func (f *toDisk) setSource(o *install.Options) (err error) {
+	if f.source != "" {
+		o.Source, err = bootc.ParseRef(f.source)
+		return err
+	}
+	o.Medium, err = machine.OpenMedium()
+	if errors.Is(err, machine.ErrNoMedium) {
+		o.Source, o.Target, err = install.Source()
+	}
+	if err != nil {
+		return err
+	}
+	o.Config, err = runningConfig()
+	return err
 }

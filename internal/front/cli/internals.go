@@ -21,7 +21,7 @@ func (a *App) internalsCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.restoreCommand(), a.generatorCommand(), a.dirDiffCommand(), a.fsverityCommand(),
-		a.mkcomposefsCommand(), a.composefsInfoCommand(), a.composefsGCCommand(), a.cleanupCommand(), a.cfsCommand(), a.fsckCommand())
+		a.mkcomposefsCommand(), a.composefsInfoCommand(), a.composefsGCCommand(), a.cleanupCommand(), a.cfsCommand(), a.fsckCommand(), a.installerCommand())
 	for _, name := range []string{"fixup-etc-fstab", "sysusers-sync", "print-json-schema", "relabel",
 		"prep-soft-reboot", "blockdev", "uki", "reboot"} {
 		cmd.AddCommand(missing(name))
