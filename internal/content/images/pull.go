@@ -206,7 +206,11 @@ func (f *fetch) fetch(ctx context.Context) (l *layer.Layer, id verity.Digest, er
 	defer body.Close()
 	counted := f.meter.layer(f.name(), f.blob.Size, &cancelReader{ctx, body})
 	defer func() { counted.end(err == nil) }()
-	compressed := newChecker(counted, f.blob.Digest)
+	want := f.blob.Digest
+	if want == f.diffID { // which its content is compared with in any case
+		want = ""
+	}
+	compressed := newChecker(counted, want)
 	w, err := splitstream.NewWriter(f.r.meta.algorithm, splitstream.Layer)
 	if err != nil {
 		return nil, id, err
@@ -250,6 +254,8 @@ func (f *fetch) unpack(compressed *checker, w *splitstream.Writer) (_ *layer.Lay
 		if err = tar.finish(); err != nil {
 			err = fmt.Errorf("uncompressed: %w", err)
 		}
+	} else if compressed.want == "" {
+		err = tar.explain(err)
 	}
 	if e := batch.Wait(); err == nil {
 		err = e
