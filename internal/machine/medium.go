@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/format/medium"
 	"github.com/bootc-go/bootc/internal/linux/block"
 )
@@ -62,7 +63,7 @@ func OpenMedium() (m *Medium, err error) {
 // ReadMedium reads how the medium installs that the system was booted from, in run
 // (the directory /run). Where there is none the error is [ErrNoMedium].
 func ReadMedium(run *os.Root) (medium.Medium, error) {
-	data, err := run.ReadFile(medium.RunFile)
+	data, err := run.ReadFile(bootc.MediumFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return medium.Medium{}, ErrNoMedium
 	}
@@ -71,7 +72,7 @@ func ReadMedium(run *os.Root) (medium.Medium, error) {
 	}
 	m, err := medium.Parse(data)
 	if err != nil {
-		return medium.Medium{}, fmt.Errorf("reading /run/%s: %w", medium.RunFile, err)
+		return medium.Medium{}, fmt.Errorf("reading /run/%s: %w", bootc.MediumFile, err)
 	}
 	return m, nil
 }

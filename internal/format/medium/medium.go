@@ -20,13 +20,6 @@ import (
 	"github.com/bootc-go/bootc/internal/format/cmdline"
 )
 
-// File is the path of the file, below the physical root of a medium.
-const File = "state/bootc/medium.json"
-
-// RunFile is the path of its copy in a system that was booted from a medium, below
-// /run.
-const RunFile = "bootc/medium.json"
-
 // version is the only one that there is.
 const version = 1
 
