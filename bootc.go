@@ -110,6 +110,10 @@ type FailedBoot struct {
 // FailedBootsFile is the path of the list of [FailedBoot] below /run.
 const FailedBootsFile = "bootc/failed-boots.json"
 
+// MediumMarker is the path in the physical root of the file that marks it as one on
+// a medium that is not written: docs/formats/medium.md.
+const MediumMarker = "state/bootc/medium.json"
+
 // MediumFile is the path below /run of a file that exists when the system runs
-// from a medium that is not written: docs/formats/medium.md.
+// from such a medium, a copy of its marker.
 const MediumFile = "bootc/medium.json"

@@ -45,12 +45,6 @@ const (
 // espSpare is left free on the EFI system partition, in bytes: its label needs a place.
 const espSpare = 64 << 10
 
-// markerPath is the file that marks a physical root as one on a medium.
-const markerPath = "state/bootc/medium.json"
-
-// marker is what the file says.
-func (p *Plan) marker() []byte { return []byte("{\"version\":1}\n") }
-
 // layOutMedium computes a medium, as large as its contents, and refuses what cannot be
 // on one.
 func (p *Plan) layOutMedium(ctx context.Context, s *source) (*disk, error) {
@@ -63,7 +57,11 @@ func (p *Plan) layOutMedium(ctx context.Context, s *source) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	mark(t, p.marker(), s.time)
+	marker, err := p.Medium().Bytes()
+	if err != nil {
+		return nil, err
+	}
+	mark(t, marker, s.time)
 	rootOptions, err := optionsOfRoot(s, random)
 	if err != nil {
 		return nil, err
@@ -117,7 +115,7 @@ func (p *Plan) layOutISO(ctx context.Context, s *source, d *disk) (err error) {
 
 // mark makes the marker.
 func mark(t *tree.Tree, data []byte, now int64) {
-	t.Lookup(path.Dir(markerPath)).SetChild(path.Base(markerPath), &tree.Node{
+	t.Lookup(path.Dir(bootc.MediumMarker)).SetChild(path.Base(bootc.MediumMarker), &tree.Node{
 		Mode: tree.TypeRegular | 0o644, Mtime: tree.Time{Sec: now}, Content: data, Size: uint64(len(data)),
 	})
 }

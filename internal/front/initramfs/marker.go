@@ -15,18 +15,15 @@ import (
 // The marker of a physical root that is not written is specified in
 // docs/formats/medium.md.
 
-const (
-	markerPath = "state/bootc/medium.json"
-	// markerLimit is how much of it is kept in memory. A reader refuses one that
-	// is as long.
-	markerLimit = 1 << 20
-)
+// markerLimit is how much of it is kept in memory. A reader refuses one that is as
+// long.
+const markerLimit = 1 << 20
 
 // readMarker returns the marker of a physical root on a medium that is not
 // written, the beginning of one that is long, and nil for any other physical
 // root.
 func readMarker(physical *dir.Dir) ([]byte, error) {
-	f, err := physical.Open(markerPath)
+	f, err := physical.Open(bootc.MediumMarker)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -36,7 +33,7 @@ func readMarker(physical *dir.Dir) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, markerLimit))
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", markerPath, err)
+		return nil, fmt.Errorf("reading %s: %w", bootc.MediumMarker, err)
 	}
 	return append([]byte{}, data...), nil // also one without content marks
 }
