@@ -143,6 +143,11 @@ func TestBuildISOForBIOS(t *testing.T) {
 	if out := tell(t, "sgdisk", "--verify", iso); !strings.Contains(out, "No problems found") {
 		t.Errorf("sgdisk: %s", out)
 	}
+	// GRUB's own drivers find what its configuration names.
+	if out := tell(t, "grub-fstest", iso, "ls", "(loop0)/"); out != "bios.img efi.img root.img \n" {
+		t.Errorf("grub-fstest lists %q", out)
+	}
+	tell(t, "grub-fstest", iso, "cmp", "(loop0)/efi.img", extract(t, iso, "EFI-SYSTEM"))
 	if same := l.build(l.toMedia("iso"))[0]; tell(t, "cmp", iso, same) != "" {
 		t.Error("other bytes")
 	}
