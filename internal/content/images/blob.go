@@ -39,6 +39,13 @@ func compare(want bootc.Digest, h hash.Hash) error {
 	return nil
 }
 
+// A WrongBytesError tells that a source gave other bytes than those that were
+// asked for. Err is its text.
+type WrongBytesError struct{ Err error }
+
+func (e *WrongBytesError) Error() string { return e.Err.Error() }
+func (e *WrongBytesError) Unwrap() error { return e.Err }
+
 // A checker hashes what is read.
 type checker struct {
 	r    io.Reader
@@ -80,7 +87,8 @@ func (c *checker) finish() error {
 }
 
 // explain is for a content that makes no sense: where the reason is that its
-// bytes are not those of the digest it says that instead. It reads at most
+// bytes are not those of the digest it says that instead, by a
+// [WrongBytesError]. It reads at most
 // maxExplain bytes more to find out.
 func (c *checker) explain(err error) error {
 	if c.err != nil || c.want == "" {
@@ -90,7 +98,7 @@ func (c *checker) explain(err error) error {
 		return err
 	}
 	if mismatch := compare(c.want, c.h); mismatch != nil {
-		return mismatch
+		return &WrongBytesError{fmt.Errorf("blob %s: %w", c.want, mismatch)}
 	}
 	return err
 }

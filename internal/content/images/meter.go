@@ -1,6 +1,7 @@
 package images
 
 import (
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -100,7 +101,15 @@ func (l *metered) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// end ends the layer; it counts as a step if it is kept.
+// again tells that a layer is fetched anew, and why.
+func (m *meter) again(id bootc.Digest, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.p.Send(bootc.Notice{Text: fmt.Sprintf("layer %s: %v; fetching it again", id.Short(), err)})
+}
+
+// end ends the layer; it counts as a step if it is kept. What was moved in vain
+// stays counted.
 func (l *metered) end(kept bool) {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
@@ -113,5 +122,7 @@ func (l *metered) end(kept bool) {
 	if kept {
 		l.m.e.Steps++
 		l.m.tell()
+	} else if l.m.e.Total > 0 {
+		l.m.e.Total += l.t.Bytes
 	}
 }

@@ -195,8 +195,23 @@ func (f *fetch) renew(id verity.Digest) (verity.Digest, error) {
 	return renewed, f.links.add(layerStream(f.diffID), renewed, 0)
 }
 
-// fetch gets a layer from the source and verifies it while it arrives.
-func (f *fetch) fetch(ctx context.Context) (l *layer.Layer, id verity.Digest, err error) {
+// fetch gets a layer from the source, once more if the wrong bytes came: they may
+// have been changed on the way.
+func (f *fetch) fetch(ctx context.Context) (*layer.Layer, verity.Digest, error) {
+	l, id, err := f.once(ctx)
+	wrong := (*WrongBytesError)(nil)
+	if !errors.As(err, &wrong) {
+		return l, id, err
+	}
+	f.meter.again(f.name(), err)
+	if l, id, err = f.once(ctx); errors.As(err, &wrong) {
+		err = fmt.Errorf("the wrong bytes came twice: %w", err)
+	}
+	return l, id, err
+}
+
+// once gets a layer from the source and verifies it while it arrives.
+func (f *fetch) once(ctx context.Context) (l *layer.Layer, id verity.Digest, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	body, err := f.src.OpenBlob(ctx, f.blob)
@@ -220,7 +235,7 @@ func (f *fetch) fetch(ctx context.Context) (l *layer.Layer, id verity.Digest, er
 		return nil, id, compressed.explain(err)
 	}
 	if err := compressed.finish(); err != nil {
-		return nil, id, fmt.Errorf("blob %s: %w", f.blob.Digest, err)
+		return nil, id, compressed.explain(err)
 	}
 	if id, err = f.r.put(w.Finish); err != nil {
 		return nil, id, err
