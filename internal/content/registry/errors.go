@@ -32,6 +32,9 @@ var (
 	// ErrDenied is in the error for a registry that wants a login, or refuses
 	// the one it got.
 	ErrDenied = errors.New("access denied")
+	// ErrInterrupted is in the error for a registry that was asked several times
+	// and failed for a reason that may pass. What came before stays useful.
+	ErrInterrupted = errors.New("the registry fails at the moment")
 )
 
 // An explainer says the library's errors in one sentence, of what was being
@@ -103,13 +106,16 @@ func (e explainer) network(err error) string {
 		dns    *net.DNSError
 		op     *net.OpError
 		wire   *url.Error
+		short  *truncated
 	)
 	host := e.host(err)
 	switch {
+	case errors.As(err, &short):
+		return fmt.Sprintf("%s from registry %s", short, host)
 	case errors.Is(err, errStalled):
 		return fmt.Sprintf("%s: registry %s sends nothing for %s", e.what, host, e.stall)
-	case errors.Is(err, docker.ErrTooManyRequests):
-		return fmt.Sprintf("%s: registry %s answers that there were too many requests", e.what, host)
+	case tooMany(err):
+		return fmt.Sprintf("%s: registry %s answers that there were too many requests, again and again", e.what, host)
 	case errors.As(err, &status):
 		return fmt.Sprintf("%s: registry %s answers %d %s", e.what, host, status.StatusCode, http.StatusText(status.StatusCode))
 	case errors.Is(err, http.ErrSchemeMismatch):
@@ -180,6 +186,16 @@ func denied(err error) bool {
 	}
 	text := err.Error()
 	return strings.Contains(text, "StatusCode: 401") || strings.Contains(text, "StatusCode: 403")
+}
+
+// tooMany reports whether a registry answers 429, also after the pauses that it
+// asked for.
+func tooMany(err error) bool {
+	var code errcode.ErrorCoder
+	if errors.As(err, &code) {
+		return code.ErrorCode() == errcode.ErrorCodeTooManyRequests
+	}
+	return errors.Is(err, docker.ErrTooManyRequests) || strings.Contains(err.Error(), "StatusCode: 429")
 }
 
 func untrusted(err error) bool {

@@ -248,11 +248,11 @@ func TestBlobFaults(t *testing.T) {
 		{"500 for good", status(500, ""), 0, "registry HOST answers 500 Internal Server Error (3 attempts)"},
 		{"reset twice", reset, 2, ""},
 		{"missing", status(404, `{"errors": [{"code": "BLOB_UNKNOWN", "message": "Unknown blob"}]}`), 0, "of image HOST/os:v1 is missing where the image is kept"},
-		{"truncated", chunked(data[:1000]), 0, fmt.Sprintf("layer %s is truncated: 1000 of %d bytes", hash, len(data))},
-		{"empty", chunked(nil), 0, fmt.Sprintf("layer %s is truncated: 0 of %d bytes", hash, len(data))},
+		{"truncated", chunked(data[:1000]), 0, fmt.Sprintf("layer %s is truncated: 1000 of %d bytes from registry HOST (3 attempts)", hash, len(data))},
+		{"empty", chunked(nil), 0, fmt.Sprintf("layer %s is truncated: 0 of %d bytes from registry HOST (3 attempts)", hash, len(data))},
 		{"longer", chunked(append(data[:len(data):len(data)], 'x')), 0, fmt.Sprintf("layer %s is longer than its %d bytes", hash, len(data))},
 		{"another size", func(w http.ResponseWriter, _ *http.Request) { w.Write(data[:1000]) }, 0, fmt.Sprintf("the registry has 1000 bytes of it, the manifest says %d", len(data))},
-		// The library asks once for the rest, and then gives up.
+		// The library asks once for the rest, after a second.
 		{"cut off", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 			w.Write(data[:1000])

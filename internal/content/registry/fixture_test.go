@@ -173,6 +173,16 @@ func newTarImage(t *testing.T, layers int) v1.Image {
 	return img
 }
 
+// appendLayers makes an OCI image of layers.
+func appendLayers(t *testing.T, layers ...v1.Layer) v1.Image {
+	t.Helper()
+	img, err := mutate.AppendLayers(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), layers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
 func newIndex(images map[string]v1.Image) v1.ImageIndex {
 	idx := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for arch, img := range images {
@@ -216,6 +226,7 @@ func options(t *testing.T, insecure ...string) registry.Options {
 		CertsDir:          filepath.Join(dir, "certs.d"),
 		TempDir:           filepath.Join(dir, "tmp"),
 		Attempts:          3,
+		Resumes:           3,
 		Wait:              func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	}
 }

@@ -156,6 +156,18 @@ func (i *Image) Config(ctx context.Context) ([]byte, error) {
 	if want.Size > maxConfig {
 		return nil, fmt.Errorf("config of image %s has %d bytes, more than %d", i.ref, want.Size, maxConfig)
 	}
+	data, err := i.readConfig(ctx, want)
+	if wrong := (*images.WrongBytesError)(nil); i.remote && errors.As(err, &wrong) {
+		data, err = i.readConfig(ctx, want) // a fault on the way may not come twice
+	}
+	if err != nil {
+		return nil, err
+	}
+	i.config = data
+	return data, nil
+}
+
+func (i *Image) readConfig(ctx context.Context, want types.BlobInfo) ([]byte, error) {
 	r, err := i.open(ctx, want, "config "+string(want.Digest))
 	if err != nil {
 		return nil, err
@@ -169,15 +181,16 @@ func (i *Image) Config(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("config of image %s has more than %d bytes", i.ref, maxConfig)
 	}
 	if got := want.Digest.Algorithm().FromBytes(data); got != want.Digest {
-		return nil, fmt.Errorf("config of image %s is not what its digest says: want %s, got %s", i.ref, want.Digest, got)
+		return nil, &images.WrongBytesError{Err: fmt.Errorf("config of image %s is not what its digest says: want %s, got %s", i.ref, want.Digest, got)}
 	}
-	i.config = data
 	return data, nil
 }
 
 // OpenBlob opens one of Layers. The stream ends with an error if it is shorter
-// or longer than the manifest says, or if nothing arrives for the stall limit
-// while a Read waits. The caller checks its digest and closes it.
+// or longer than the manifest says. One from a registry goes on where it was
+// when it breaks off, or when nothing arrives for the stall limit while a Read
+// waits; only when it gets no further for Options.Resumes attempts that is an
+// error. ctx is for all of it. The caller checks the digest and closes it.
 func (i *Image) OpenBlob(ctx context.Context, b images.Blob) (io.ReadCloser, error) {
 	info, ok := i.infos[b.Digest]
 	if !ok {
@@ -189,32 +202,18 @@ func (i *Image) OpenBlob(ctx context.Context, b images.Blob) (io.ReadCloser, err
 func (i *Image) open(ctx context.Context, info types.BlobInfo, what string) (io.ReadCloser, error) {
 	e := i.explainer
 	e.what = what
+	b := &blob{what: what, want: info.Size, explainer: e}
 	if !i.remote {
-		r, size, err := i.getBlob(ctx, info)
+		body, size, err := i.getBlob(ctx, info)
 		if err != nil {
 			return nil, e.explain(err)
 		}
-		return newBlob(r, what, either(info.Size, size), nil, e), nil
+		b.body, b.want = body, either(info.Size, size)
+		return b, nil
 	}
-	var b *blob
-	r := retry{options: i.options, remote: true}
-	err := r.do(ctx, func(ctx context.Context) error {
-		s := newStall(ctx, i.options.Stall)
-		s.start()
-		body, size, err := i.getBlob(s.ctx, info)
-		s.stop()
-		if err == nil && info.Size >= 0 && size >= 0 && size != info.Size {
-			_ = body.Close()
-			err = fmt.Errorf("the registry has %d bytes of it, the manifest says %d", size, info.Size)
-		}
-		if err != nil {
-			err = s.cause(err)
-			s.close()
-			return err
-		}
-		b = newBlob(body, what, either(info.Size, size), s, e)
-		return nil
-	})
+	b.rest = &rest{ctx: ctx, image: i, info: info, retry: retry{options: i.options, explainer: e, limit: i.options.Resumes}}
+	r := retry{options: i.options, explainer: e, limit: i.options.Attempts}
+	err := r.do(ctx, func(context.Context) error { return b.reopen() })
 	if err != nil {
 		return nil, e.explain(err)
 	}

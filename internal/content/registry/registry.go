@@ -7,7 +7,8 @@
 // things are ours: every image is judged by [policy] before anything of it is
 // used; credentials come from bootc's own files only, never from those of a
 // logged-in user; and a source that fails, lies about a size or falls silent
-// is an error in bounded time, said in one sentence.
+// is asked again, from where a blob broke off, and is an error in bounded time,
+// said in one sentence.
 //
 // The package knows nothing of what is in a layer and keeps nothing on disk
 // (archives and the containers storage are unpacked below Options.TempDir
@@ -56,7 +57,8 @@ type Options struct {
 	Known bootc.Digest
 	// RequireSignature refuses images for which the policy asks no signature.
 	RequireSignature bool
-	// Progress receives a notice before a failed request is tried again.
+	// Progress receives a notice before a failed request is tried again, from
+	// the goroutine that made it.
 	Progress bootc.Progress
 
 	// Root is put in front of all default places below (not of those given
@@ -84,6 +86,9 @@ type Options struct {
 	// Attempts is how often a request is tried when it fails for a passing
 	// reason; 0 is 4.
 	Attempts int
+	// Resumes is how often in a row a blob that broke off is gone on with,
+	// without getting further; 0 is 8, in about two minutes.
+	Resumes int
 	// Wait pauses between attempts; nil sleeps.
 	Wait func(ctx context.Context, d time.Duration) error
 }
@@ -91,8 +96,10 @@ type Options struct {
 const (
 	defaultStall    = time.Minute
 	defaultAttempts = 4
+	defaultResumes  = 8
 	// A manifest, its index, a login and the pings before them may take this
-	// many stall limits in one attempt.
+	// many stall limits in one attempt, the pauses that a registry wants
+	// included.
 	stallsPerOpen = 5
 )
 
@@ -120,9 +127,14 @@ func Open(ctx context.Context, ref bootc.Ref, o Options) (*Image, error) {
 	sysregistriesv2.InvalidateCache()
 
 	var img *Image
-	r := retry{options: o, remote: ref.Transport == bootc.Registry, progress: o.Progress}
+	e := explainer{ref: ref, what: "image " + ref.String(), auth: auth, stall: o.Stall}
+	r := retry{options: o, explainer: e, limit: 1}
+	remote := ref.Transport == bootc.Registry
+	if remote {
+		r.limit = o.Attempts
+	}
 	err = r.do(ctx, func(ctx context.Context) error {
-		a := newAttempt(ctx, o.Stall)
+		a := r.attempt(ctx)
 		defer a.close()
 		i, err := open(a.ctx, source, sys, verdicts, o.Known)
 		if err == nil {
@@ -130,11 +142,10 @@ func Open(ctx context.Context, ref bootc.Ref, o Options) (*Image, error) {
 		}
 		return a.cause(err)
 	})
-	e := explainer{ref: ref, what: "image " + ref.String(), auth: auth, stall: o.Stall}
 	if err != nil {
 		return nil, e.explain(err)
 	}
-	img.ref, img.options, img.explainer, img.remote = ref, o, e, r.remote
+	img.ref, img.options, img.explainer, img.remote = ref, o, e, remote
 	return img, nil
 }
 
@@ -215,6 +226,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Attempts <= 0 {
 		o.Attempts = defaultAttempts
+	}
+	if o.Resumes <= 0 {
+		o.Resumes = defaultResumes
 	}
 	if o.Wait == nil {
 		o.Wait = sleep

@@ -16,12 +16,12 @@ import (
 	"github.com/bootc-go/bootc"
 )
 
-// A retry tries requests to a registry again when they fail for a reason that
-// may pass.
+// A retry tries something again that fails for a reason that may pass.
 type retry struct {
-	options  Options
-	remote   bool
-	progress bootc.Progress
+	options   Options
+	explainer explainer
+	limit     int // attempts in a row; 1 for a local source
+	failed    int // of them
 }
 
 // tried is an error that stayed after several attempts.
@@ -32,35 +32,59 @@ type tried struct {
 
 func (t *tried) Unwrap() error { return t.error }
 
-const firstPause = time.Second // doubled for each further attempt
+// Is tells that asking again later may help.
+func (t *tried) Is(target error) bool { return target == ErrInterrupted }
 
-func (r retry) do(ctx context.Context, f func(context.Context) error) error {
-	pause := firstPause
-	for n := 1; ; n++ {
+const (
+	firstPause = time.Second // doubled for each further attempt
+	maxPause   = 30 * time.Second
+)
+
+func (r *retry) do(ctx context.Context, f func(context.Context) error) error {
+	for {
 		err := f(ctx)
-		switch {
-		case err == nil:
+		if err == nil {
 			return nil
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case !r.remote || !transient(err):
-			return err
-		case n >= r.options.Attempts:
-			if n == 1 {
-				return err
-			}
-			return &tried{n, err}
 		}
-		r.progress.Send(bootc.Notice{Text: fmt.Sprintf("%s; trying again (%d of %d)", clean(plain(err)), n+1, r.options.Attempts)})
-		// The jitter keeps machines that failed together from coming back together.
-		if err := r.options.Wait(ctx, pause+rand.N(pause/4)); err != nil {
+		if err := r.pause(ctx, err, "trying again"); err != nil {
 			return err
 		}
-		pause *= 2
 	}
 }
 
-// transient says whether an error may go away by itself.
+// attempt begins one.
+func (r *retry) attempt(ctx context.Context) *attempt {
+	return newAttempt(ctx, r.options.Stall, func() {
+		text := fmt.Sprintf("%s: registry %s has answered, but gives nothing yet: it may want fewer requests", r.explainer.what, r.explainer.host(nil))
+		r.options.Progress.Send(bootc.Notice{Text: text})
+	})
+}
+
+// pause waits before another attempt, longer each time, and tells why. It
+// returns an error if there is to be none.
+func (r *retry) pause(ctx context.Context, err error, then string) error {
+	r.failed++
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case !transient(err):
+		return err
+	case r.failed >= r.limit:
+		if r.failed == 1 {
+			return err
+		}
+		return &tried{r.failed, err}
+	}
+	r.options.Progress.Send(bootc.Notice{Text: fmt.Sprintf("%v; %s (%d of %d)", r.explainer.explain(err), then, r.failed+1, r.limit)})
+	pause := maxPause
+	if n := r.failed - 1; n < 5 {
+		pause = min(pause, firstPause<<n)
+	}
+	// The jitter keeps machines that failed together from coming back together.
+	return r.options.Wait(ctx, pause+rand.N(pause/4))
+}
+
+// transient says whether an error may go away by itself soon.
 func transient(err error) bool {
 	var (
 		status  docker.UnexpectedHTTPStatusError
@@ -68,14 +92,19 @@ func transient(err error) bool {
 		dns     *net.DNSError
 		timeout net.Error
 		errno   syscall.Errno
+		short   *truncated
 	)
 	switch {
-	case errors.Is(err, errStalled), errors.Is(err, docker.ErrTooManyRequests):
+	case errors.Is(err, errStalled), errors.As(err, &short):
 		return true
+	case tooMany(err):
+		// The library has asked five times then, with the pauses that the
+		// registry wanted, up to a minute each.
+		return false
 	case errors.As(err, &status):
 		return status.StatusCode >= 500
 	case errors.As(err, &code):
-		return code.ErrorCode() == errcode.ErrorCodeUnavailable || code.ErrorCode() == errcode.ErrorCodeTooManyRequests
+		return code.ErrorCode() == errcode.ErrorCodeUnavailable
 	case untrusted(err):
 		return false
 	case errors.As(err, &dns):

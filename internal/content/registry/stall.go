@@ -21,9 +21,8 @@ type stall struct {
 	limit  time.Duration
 }
 
-func newStall(ctx context.Context, limit time.Duration) *stall {
-	s := &stall{limit: limit}
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
+func newStall(ctx context.Context, cancel context.CancelCauseFunc, limit time.Duration) *stall {
+	s := &stall{ctx: ctx, cancel: cancel, limit: limit}
 	s.timer = time.AfterFunc(limit, func() { s.cancel(errStalled) })
 	s.timer.Stop()
 	return s
@@ -41,22 +40,32 @@ func (s *stall) cause(err error) error {
 	return err
 }
 
-// An attempt is the context of opening an image once: a chain of requests,
-// some to mirrors. It cannot see the bytes of a request inside the library, so
-// it bounds the wait for each answer, by closing the connection (the library
-// then goes on to the next mirror), and all together.
+// An attempt is the context of opening an image or a blob once: a chain of
+// requests, some to mirrors. It cannot see the bytes of a request inside the
+// library, so it bounds the wait for each answer, by closing the connection (the
+// library then goes on to the next mirror), and all together.
 type attempt struct {
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
+	limit  time.Duration
+	total  *time.Timer
 	silent atomic.Bool // a connection was closed because no answer came
+	open   atomic.Bool // what is asked for is there
 
 	mu    sync.Mutex
 	timer *time.Timer
 }
 
-func newAttempt(ctx context.Context, limit time.Duration) *attempt {
-	a := &attempt{}
-	ctx, a.cancel = context.WithTimeoutCause(ctx, stallsPerOpen*limit, errStalled)
+// patience is how long nothing may come of an answer before that is told: the
+// library waits by itself when a registry wants that.
+const patience = 5 * time.Second
+
+// newAttempt begins an attempt. waiting tells that the registry has answered and
+// nothing comes of it.
+func newAttempt(ctx context.Context, limit time.Duration, waiting func()) *attempt {
+	a := &attempt{limit: limit}
+	ctx, a.cancel = context.WithCancelCause(ctx)
+	a.total = time.AfterFunc(stallsPerOpen*limit, func() { a.cancel(errStalled) })
 	a.ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			a.arm(time.AfterFunc(limit, func() {
@@ -64,7 +73,14 @@ func newAttempt(ctx context.Context, limit time.Duration) *attempt {
 				_ = info.Conn.Close()
 			}))
 		},
-		GotFirstResponseByte: func() { a.silent.Store(false); a.arm(nil) },
+		GotFirstResponseByte: func() {
+			a.silent.Store(false)
+			if a.open.Load() {
+				a.arm(nil)
+			} else {
+				a.arm(time.AfterFunc(patience, waiting))
+			}
+		},
 	})
 	return a
 }
@@ -78,7 +94,19 @@ func (a *attempt) arm(t *time.Timer) {
 	a.timer = t
 }
 
-func (a *attempt) close() { a.arm(nil); a.cancel() }
+// opened ends the attempt: its context is that of a body now.
+func (a *attempt) opened() *stall {
+	a.open.Store(true)
+	a.total.Stop()
+	a.arm(nil)
+	return newStall(a.ctx, a.cancel, a.limit)
+}
+
+func (a *attempt) close() {
+	a.total.Stop()
+	a.arm(nil)
+	a.cancel(context.Canceled)
+}
 
 // cause puts the stall in the place of an error that it brought about.
 func (a *attempt) cause(err error) error {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,12 +50,13 @@ func TestStall(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStall(t.Context(), time.Minute)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				s := newStall(ctx, cancel, time.Minute)
 				size := int64(tt.chunks)
 				if tt.stalled {
 					size = 1000
 				}
-				b := newBlob(&body{s.ctx, tt.every, tt.chunks}, "layer x", size, s, explainer{what: "layer x", stall: time.Minute})
+				b := &blob{body: &body{s.ctx, tt.every, tt.chunks}, what: "layer x", want: size, stall: s, explainer: explainer{what: "layer x", stall: time.Minute}}
 				defer b.Close()
 				got := 0
 				var err error
@@ -75,6 +77,35 @@ func TestStall(t *testing.T) {
 				}
 				if _, again := b.Read(make([]byte, 10)); err != nil && again != err {
 					t.Errorf("after an error, Read = %v, want the same error", again)
+				}
+			})
+		})
+	}
+}
+
+// TestPatience: that the registry lets wait is told once an answer is there and
+// nothing comes of it.
+func TestPatience(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		after  func(*attempt)
+		notice bool
+	}{
+		{"it waits", func(*attempt) {}, true},
+		{"opened", func(a *attempt) { a.opened() }, false},
+		{"given up", func(a *attempt) { a.close() }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				told := false
+				a := newAttempt(t.Context(), time.Minute, func() { told = true })
+				defer a.close()
+				httptrace.ContextClientTrace(a.ctx).GotFirstResponseByte()
+				tt.after(a)
+				time.Sleep(patience + time.Second)
+				synctest.Wait()
+				if told != tt.notice {
+					t.Errorf("told: %v, want %v", told, tt.notice)
 				}
 			})
 		})
