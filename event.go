@@ -1,7 +1,8 @@
 package bootc
 
-// A Progress receives the events of long work, in order, from one goroutine
-// at a time. A nil Progress is allowed wherever one is taken: see [Progress.Send].
+// A Progress receives the events of long work, those of one task in order. A
+// [Notice] may come from another goroutine meanwhile. A nil Progress is allowed
+// wherever one is taken: see [Progress.Send].
 type Progress func(Event)
 
 // Send passes an event on; a nil Progress drops it.

@@ -73,13 +73,13 @@ func (a *App) buildDisk(ctx context.Context, image string, f buildDisk) error {
 	if err != nil {
 		return err
 	}
-	o.Install.Registry = a.registryOptions(nil)
-	o.Install.Registry.Architecture = f.arch
 	progress, done, err := a.progress(f.progressFlags)
 	if err != nil {
 		return err
 	}
 	defer done()
+	o.Install.Registry = a.registryOptions(progress)
+	o.Install.Registry.Architecture = f.arch
 	plan, err := build.New(ctx, o)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/bootc-go/bootc/internal/action/install"
+	"github.com/bootc-go/bootc/internal/content/registry"
 	"github.com/bootc-go/bootc/internal/machine"
 )
 
@@ -30,6 +31,8 @@ func advice(err error) string {
 		return "start the machine by EFI; bootc install to-disk --generic-image installs all the same"
 	case errors.As(err, &setting) && setting.Option != "":
 		return setting.Option + " decides in place of it"
+	case errors.Is(err, registry.ErrInterrupted):
+		return "try again later; complete layers are kept"
 	case errors.Is(err, errDamage):
 		return "bootc internals fsck --repair fetches it again"
 	case errors.Is(err, errStillDamage):

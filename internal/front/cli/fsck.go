@@ -63,7 +63,7 @@ func (a *App) fsck(ctx context.Context, repair bool, f progressFlags) error {
 		if err != nil {
 			return err
 		}
-		r, failed = r.Repair(ctx, m.Repo, a.registryOptions(m), progress)
+		r, failed = r.Repair(ctx, m.Repo, a.registryOptions(progress), progress)
 		done()
 	}
 	a.printFound(r)

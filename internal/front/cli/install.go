@@ -119,12 +119,12 @@ func (a *App) toDisk(ctx context.Context, device string, f toDisk) error {
 	if err != nil {
 		return err
 	}
-	o.Registry = a.registryOptions(nil)
 	progress, done, err := a.progress(f.progressFlags)
 	if err != nil {
 		return err
 	}
 	defer done()
+	o.Registry = a.registryOptions(progress)
 	plan, err := install.New(ctx, o)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/registry"
 	"github.com/bootc-go/bootc/internal/machine"
 )
@@ -46,9 +47,10 @@ func openPreview() (*machine.Machine, error) {
 	return m, nil
 }
 
-// registryOptions says how images are fetched on this machine.
-func (a *App) registryOptions(*machine.Machine) registry.Options {
-	return registry.Options{Version: a.Version}
+// registryOptions says how images are fetched; p is told of what fails and is
+// tried again.
+func (a *App) registryOptions(p bootc.Progress) registry.Options {
+	return registry.Options{Version: a.Version, Progress: p}
 }
 
 // isTerminal reports whether f is a terminal.

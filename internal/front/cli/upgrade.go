@@ -113,7 +113,7 @@ func (a *App) upgrade(ctx context.Context, verb string, o upgrade.Options, f upg
 		return err
 	}
 	defer done()
-	o.Registry = a.registryOptions(m)
+	o.Registry = a.registryOptions(progress)
 	plan, err := upgrade.New(ctx, m, o)
 	if err != nil {
 		return fmt.Errorf("cannot %s: %w", verb, err)
@@ -183,7 +183,7 @@ func (a *App) check(ctx context.Context, o upgrade.Options) error {
 		return fmt.Errorf("cannot check for updates: %w", err)
 	}
 	defer m.Close()
-	o.Registry = a.registryOptions(m)
+	o.Registry = a.registryOptions(nil)
 	p, err := upgrade.New(ctx, m, o)
 	if err != nil {
 		return fmt.Errorf("cannot check for updates: %w", err)

@@ -17,6 +17,7 @@ package progress
 
 import (
 	"io"
+	"sync"
 	"time"
 
 	"github.com/bootc-go/bootc"
@@ -37,9 +38,9 @@ type Options struct {
 	Now func() time.Time
 }
 
-// A Printer shows events. It is for one goroutine at a time, as the events
-// are.
+// A Printer shows events, also those of several goroutines.
 type Printer struct {
+	mu    sync.Mutex
 	views []view
 }
 
@@ -72,6 +73,8 @@ func New(o Options) *Printer {
 
 // Send shows an event. As a method value it is a [bootc.Progress].
 func (p *Printer) Send(e bootc.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, v := range p.views {
 		v.event(e)
 	}
@@ -80,6 +83,8 @@ func (p *Printer) Send(e bootc.Event) {
 // Close shows what the limit on the rate still held back, and leaves a
 // terminal's cursor on an empty line. Nothing may be sent after it.
 func (p *Printer) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, v := range p.views {
 		v.close()
 	}
