@@ -39,13 +39,6 @@ type Named struct {
 	File
 }
 
-// A RoomError means that the EFI system partition is too small.
-type RoomError struct{ Free, Needed int64 }
-
-func (e *RoomError) Error() string {
-	return fmt.Sprintf("no room on the ESP: %d MiB free, %d MiB needed", e.Free>>20, (e.Needed+1<<20-1)>>20)
-}
-
 // WriteKernel writes kernel and initrd of a deployment, unless an entry names
 // the same ones: then those are shared. On return they are on disk, under names
 // that no entry had before. It begins with [SystemdBoot.Collect].
@@ -235,25 +228,6 @@ func (l *SystemdBoot) writeDir(ctx context.Context, parent, base, tail string, f
 		}
 	}
 	return name, l.v.Flush()
-}
-
-// slack is left free on the partition, for directories and entries, in units in
-// which space is given out.
-const slack = 64
-
-func (l *SystemdBoot) checkRoom(files []Named) error {
-	free, unit, err := l.v.Room()
-	if err != nil {
-		return err
-	}
-	needed := slack * unit
-	for _, f := range files {
-		needed += (f.Size + unit - 1) / unit * unit
-	}
-	if free < needed {
-		return &RoomError{free, needed}
-	}
-	return nil
 }
 
 // copy writes a file that does not exist. It is not flushed.
