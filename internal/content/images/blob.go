@@ -7,9 +7,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"syscall"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -91,7 +93,7 @@ func (c *checker) finish() error {
 // [WrongBytesError]. It reads at most
 // maxExplain bytes more to find out.
 func (c *checker) explain(err error) error {
-	if c.err != nil || c.want == "" {
+	if c.err != nil || c.want == "" || errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
 	if n, e := io.CopyN(io.Discard, c, maxExplain); n == maxExplain || e != io.EOF {

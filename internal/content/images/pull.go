@@ -261,7 +261,7 @@ func (f *fetch) unpack(compressed *checker, w *splitstream.Writer) (_ *layer.Lay
 	defer raw.Close()
 	pipe := newAhead(raw)
 	defer pipe.close()
-	tar := newChecker(pipe, f.diffID)
+	tar := newChecker(&frugal{r: pipe, free: f.r.free}, f.diffID)
 	batch := f.r.objects.Batch()
 	external := &externals{Writer: w}
 	l, err := layer.Read(tar, batch, external, layer.Limits{})
