@@ -584,10 +584,10 @@ func TestNoRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	free, _, _ := f.Room()
-	_, err := c.loader().WriteKernel(ctx, v4.id, content(make([]byte, 50*boottest.ClusterSize)), content(nil))
+	_, err := c.loader().WriteKernel(ctx, v4.id, content(make([]byte, 50*boottest.ClusterSize-1)), content(nil))
 	var room *boot.RoomError
-	if !errors.As(err, &room) || room.Free != free || room.Needed != (50+64)*boottest.ClusterSize {
-		t.Errorf("error %v", err)
+	if !errors.As(err, &room) || room.Free != free || room.Needed != (50+1+24+4)*boottest.ClusterSize {
+		t.Errorf("error %v, want the kernel, its directory, two sets of entries and what is spare", err)
 	}
 	if after, _, _ := f.Room(); after != free {
 		t.Errorf("%d bytes free, before %d", after, free)

@@ -15,26 +15,30 @@ func (l *SystemdBoot) Collect() error {
 	if err := l.removeSets(nextDir); err != nil {
 		return err
 	}
-	return l.eachUnused(l.removeTree)
+	named, err := l.named()
+	if err != nil {
+		return err
+	}
+	return l.eachUnused(named, l.removeTree)
 }
 
 // Unused lists what Collect removes, by path on the boot partition.
 func (l *SystemdBoot) Unused() ([]string, error) {
+	named, err := l.named()
+	if err != nil {
+		return nil, err
+	}
 	var all []string
-	err := l.eachUnused(func(name string) error {
+	err = l.eachUnused(named, func(name string) error {
 		all = append(all, name)
 		return nil
 	})
 	return all, err
 }
 
-// eachUnused calls do for what no entry names. Each is looked at when its turn
-// comes: what do did before may have damaged it.
-func (l *SystemdBoot) eachUnused(do func(name string) error) error {
-	named, err := l.named()
-	if err != nil {
-		return err
-	}
+// eachUnused calls do for what the text of entries does not name. Each is looked
+// at when its turn comes: what do did before may have damaged it.
+func (l *SystemdBoot) eachUnused(named string, do func(name string) error) error {
 	if err := l.unusedKernels(named, do); err != nil {
 		return err
 	}
@@ -51,12 +55,17 @@ func (l *SystemdBoot) named() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var text strings.Builder
-	for _, e := range append(entries, staged...) {
-		text.Write(e.raw)
-		text.WriteByte('\n')
+	return text(append(entries, staged...)), nil
+}
+
+// text joins entries, in small letters.
+func text(entries []Entry) string {
+	var all strings.Builder
+	for _, e := range entries {
+		all.Write(e.raw)
+		all.WriteByte('\n')
 	}
-	return strings.ToLower(text.String()), nil
+	return strings.ToLower(all.String())
 }
 
 // mentions reports whether a text has a file name that stands by itself.

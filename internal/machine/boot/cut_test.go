@@ -300,6 +300,9 @@ func stories() []story {
 	rollback := func(s system) func(*computer) error { return func(c *computer) error { return c.rollback(s.id) } }
 	finalize, drop := (*computer).finalize, (*computer).drop
 	upgrade := func(s system) func(*computer) error { return then(stage(s), finalize) }
+	dropFor := func(id bootc.ID) func(*computer) error {
+		return func(c *computer) error { return c.loader().Drop(id) }
+	}
 	return []story{
 		{"stage with a new kernel", install, stage(v3), false},
 		{"stage with the same kernel", install, stage(v2), false},
@@ -312,6 +315,8 @@ func stories() []story {
 		{"drop", then(install, stage(v3)), drop, false},
 		{"roll back", then(install, upgrade(v3)), rollback(v1), true},
 		{"roll back with an update staged", then(install, upgrade(v3), stage(v4)), rollback(v1), true},
+		{"let the rollback give way", then(install, upgrade(v3)), dropFor(v1.id), true},
+		{"let the rollback give way with an update staged", then(install, upgrade(v3), stage(v4)), dropFor(v1.id), true},
 		{"roll forward again", then(install, upgrade(v3), rollback(v1)), rollback(v3), true},
 	}
 }
