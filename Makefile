@@ -36,7 +36,7 @@ PKG ?= ./...
 FUZZTIME ?= 60s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test fuzz bench lint vet check interop vm demo install images man completions setup product clean
+.PHONY: help build test fuzz bench lint vet check interop space vm demo install images man completions setup product clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -70,6 +70,10 @@ check: setup product vet lint ## all but the long stories: vet, lint, tests as r
 interop: ## work on the same repositories with upstream's cfsctl
 	@hack/interop-setup $(CFSCTL_VERSION) $(CFSCTL) || [ $$? = 75 ]
 	@[ ! -x $(CFSCTL)/bin/cfsctl ] || $(GO) test ./test/interop -count=1 -timeout 30m -cfsctl $(CFSCTL)/bin/cfsctl
+
+# On a file system in memory: it flushes often.
+space: ## 500 upgrades on a small EFI system partition, cut at every flush; as root
+	TMPDIR=$(firstword $(wildcard /dev/shm) /tmp) $(GO) test $(if $(SUDO),-exec "sudo -E") ./internal/action -count=1 -timeout 60m -v -run '^TestSpace$$' -upgrades 500
 
 vm: setup product ## the other stories in virtual machines
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 60m -run '$(STORIES)' -skip '$(CHECK_STORIES)'

@@ -38,6 +38,7 @@ type lab struct {
 	dir   string
 	store string // of the images
 	m     *machine.Machine
+	esp   boot.Volume // in place of the directory esp, if not nil
 	vol   *volume
 	units []string // that were started
 	close []func() error
@@ -152,7 +153,10 @@ func (l *lab) boot() {
 	must(l, os.RemoveAll(l.dir+"/run"))
 	must(l, os.Mkdir(l.dir+"/run", 0o755))
 	sysroot := l.root("sysroot")
-	l.vol = &volume{Volume: boot.Mounted(l.root("esp"))}
+	l.vol = &volume{Volume: l.esp}
+	if l.esp == nil {
+		l.vol.Volume = boot.Mounted(l.root("esp"))
+	}
 	repo, err := images.Open(l.root("sysroot/composefs"))
 	must(l, err)
 	l.close = append(l.close, repo.Close)
@@ -164,9 +168,14 @@ func (l *lab) boot() {
 	}
 	e := entries[0]
 	for _, p := range []string{e.Get("linux"), e.Get("initrd")} {
-		if info, err := os.Stat(l.dir + "/esp" + p); err != nil || info.Size() == 0 {
+		f, err := l.vol.Open(p[1:])
+		if err != nil {
 			l.Fatalf("entry %s names %s: %v", e.Name, p, err)
 		}
+		if info, err := f.Stat(); err != nil || info.Size() == 0 {
+			l.Fatalf("entry %s names %s: %v", e.Name, p, err)
+		}
+		f.Close()
 	}
 	_, err = repo.ReadImage(e.ID)
 	must(l, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"syscall"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
@@ -45,8 +46,18 @@ func (e *ConflictError) Error() string {
 }
 
 // Apply does what the plan says. After an error the machine is as before,
-// except that complete, verified layers stay for the next try.
+// except that complete, verified layers stay for the next try, unless the file
+// system is full, and that what had to give way on the boot partition is gone:
+// see [machine.Machine.PlanRoom].
 func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (*Result, error) {
+	r, err := p.apply(ctx, progress)
+	if errors.Is(err, syscall.ENOSPC) {
+		err = errors.Join(err, p.collect(context.WithoutCancel(ctx), nil, progress))
+	}
+	return r, err
+}
+
+func (p *Plan) apply(ctx context.Context, progress bootc.Progress) (*Result, error) {
 	r := &Result{Ref: p.Ref, Manifest: p.Manifest, Version: p.Version}
 	switch p.Outcome {
 	case Lock, Unlock, AlreadyStaged:
@@ -73,6 +84,9 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (*Result, err
 	if err := p.collect(ctx, layers, progress); err != nil {
 		return nil, err
 	}
+	if err := p.checkNeed(ctx, progress); err != nil {
+		return nil, err
+	}
 	img, err := p.m.Repo.Pull(ctx, p.source, progress)
 	if err != nil {
 		return nil, err
@@ -84,6 +98,9 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (*Result, err
 	if err != nil {
 		return nil, errors.Join(err, p.forget(ctx, s))
 	}
+	if text := p.givesWay(s.room); text != "" {
+		progress.Send(bootc.Notice{Text: text})
+	}
 	r.ID = s.id
 	if s.id == p.m.Booted.ID {
 		return r, p.adopt(ctx, s)
@@ -92,17 +109,17 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (*Result, err
 	if err := change.Run(ctx, "staging", p.steps(s), progress); err != nil {
 		return nil, errors.Join(err, p.forget(ctx, s))
 	}
-	if machine.InSlot(p.current, bootc.Staged) == nil {
+	if machine.InSlot(p.current, bootc.Staged) == nil && len(s.room.Drops) == 0 {
 		return r, nil
 	}
-	// What was staged before is garbage now. The update is staged whatever
+	// What was staged before is garbage now, and what had to give way. The update is staged whatever
 	// becomes of that.
 	err = p.m.Clean(context.WithoutCancel(ctx))
 	if err == nil {
 		err = p.collect(context.WithoutCancel(ctx), nil, progress)
 	}
 	if err != nil {
-		progress.Send(bootc.Notice{Text: fmt.Sprintf("warning: what was staged before is not removed: %v", err)})
+		progress.Send(bootc.Notice{Text: fmt.Sprintf("warning: what is not needed any more is not removed: %v", err)})
 	}
 	return r, nil
 }
@@ -129,6 +146,7 @@ type staging struct {
 	system *bootable.System
 	origin deploy.Origin
 	kargs  string // the whole options line; empty for a UKI
+	room   *machine.Room
 }
 
 // prepare works out the new deployment. After an error it returns what it has
@@ -160,7 +178,11 @@ func (p *Plan) prepare(ctx context.Context, img *images.Image) (*staging, error)
 	} else if s.kargs, err = p.kargs(s); err != nil {
 		return s, err
 	}
-	return s, p.checkEtc(s)
+	if err := p.checkEtc(s); err != nil {
+		return s, err
+	}
+	s.room, err = p.m.PlanRoom(s.id, s.system)
+	return s, err
 }
 
 // runs reports whether the machine runs the image already: the booted
@@ -194,6 +216,9 @@ func (p *Plan) steps(s *staging) []change.Step {
 	var origin *deploy.Origin // of a deployment with the same content
 	all, _ := m.Deployments() // what cannot be read is not staged again
 	replaced := machine.InSlot(all, bootc.Staged)
+	if s.room.Staged {
+		replaced = nil // its files are not there any more
+	}
 	queued := false
 	return []change.Step{
 		{Name: "starting the finalize service", Do: func(ctx context.Context) error {
@@ -201,6 +226,9 @@ func (p *Plan) steps(s *staging) []change.Step {
 		}},
 		{Name: "tagging the image", Do: func(context.Context) error {
 			return m.Repo.Tag(s.img.Manifest)
+		}},
+		{Name: "making room on the boot partition", Do: func(context.Context) error {
+			return m.MakeRoom(s.room)
 		}},
 		{Name: "writing kernel and initrd", Do: func(ctx context.Context) (err error) {
 			artefacts, err = m.WriteArtefacts(ctx, s.id, s.system)

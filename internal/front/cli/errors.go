@@ -3,10 +3,12 @@ package cli
 import (
 	"errors"
 	"strings"
+	"syscall"
 
 	"github.com/bootc-go/bootc/internal/action/install"
 	"github.com/bootc-go/bootc/internal/content/registry"
 	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/boot"
 )
 
 // message is the text of an error for people: one line, with advice where
@@ -22,6 +24,7 @@ func message(err error) string {
 func advice(err error) string {
 	var locked *machine.LockedError
 	var setting *install.SettingError
+	var esp *boot.RoomError
 	switch {
 	case errors.As(err, &locked):
 		return "wait until it has ended, or stop it"
@@ -31,6 +34,10 @@ func advice(err error) string {
 		return "start the machine by EFI; bootc install to-disk --generic-image installs all the same"
 	case errors.As(err, &setting) && setting.Option != "":
 		return setting.Option + " decides in place of it"
+	case errors.As(err, &esp):
+		return "the kernel that runs and the new one must both fit: remove other files from the ESP, or make the initrd smaller"
+	case errors.Is(err, syscall.ENOSPC):
+		return "remove files below /var, or a deployment that is not needed"
 	case errors.Is(err, registry.ErrInterrupted):
 		return "try again later; complete layers are kept"
 	case errors.Is(err, errDamage):

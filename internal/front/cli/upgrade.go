@@ -207,6 +207,11 @@ func (a *App) check(ctx context.Context, o upgrade.Options) error {
 	fmt.Fprintf(a.Stdout, "Total new layers: %-4d  Size: %s\n", l.Total.N, size(l.Total.Size))
 	fmt.Fprintf(a.Stdout, "Removed layers:   %-4d  Size: %s\n", l.Removed.N, size(l.Removed.Size))
 	fmt.Fprintf(a.Stdout, "Added layers:     %-4d  Size: %s\n", l.Added.N, size(l.Added.Size))
+	room, err := p.Room(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot check for updates: working out the room that is needed: %w", err)
+	}
+	fmt.Fprintf(a.Stdout, "Room needed:      about %s, of %s\n", size(room.Estimate), size(max(0, room.Free+room.Garbage)))
 	return nil
 }
 
