@@ -236,6 +236,45 @@ func TestSpace(t *testing.T) {
 	t.Logf("%d upgrades, %d flushes, %d cuts; %d times a deployment gave way, %d updates were refused", done, s.flushes, s.cuts, s.dropped, s.refused)
 }
 
+// TestSpaceOnTrial: while the booted deployment is on trial, the one before it does
+// not give way.
+func TestSpaceOnTrial(t *testing.T) {
+	s := newSmall(t)
+	for n, mb := range []float64{40, 30} {
+		if !s.upgrade(s.next(n+2, mb)) {
+			t.Fatalf("%.0f MB were refused", mb)
+		}
+		must(t, s.shutdown())
+		s.boot()
+	}
+	entries, err := s.m.Loader.Entries()
+	must(t, err)
+	good := entries[0].Name
+	trial := good
+	trial.Counted, trial.Left = true, 3
+	s.rename(good.String(), trial.String())
+	next := s.next(4, 45)
+	if s.upgrade(next) || len(s.entries()) != 2 {
+		t.Errorf("%d entries, want that the update is refused", len(s.entries()))
+	}
+	s.rename(trial.String(), good.String())
+	if !s.upgrade(next) || len(s.entries()) != 1 || s.dropped != 1 {
+		t.Errorf("%d entries, want that the rollback gives way", len(s.entries()))
+	}
+}
+
+// rename does what a loader does that counts.
+func (s *small) rename(from, to string) {
+	s.Helper()
+	text := readFrom(s.fat, "loader/entries/"+from)
+	w, err := s.fat.Create("loader/entries/" + to)
+	must(s, err)
+	_, err = io.WriteString(w, text)
+	s.fat.BeforeFlush = nil // a loader's rename is not ours to judge
+	must(s, errors.Join(err, w.Close(), s.fat.Remove("loader/entries/"+from), s.fat.Flush()))
+	s.fat.BeforeFlush = s.flush
+}
+
 // TestFullRoot: an image that does not fit on the root is refused before it is
 // fetched, or ends with an error and takes nothing, and a smaller one is taken
 // then.

@@ -21,8 +21,8 @@ type Room struct {
 
 // PlanRoom works out whether kernel and initrd of a deployment fit on the boot
 // partition, and what has to give way for them: what is staged first, then what
-// is not booted, the last in boot order first, and no more than is needed. It
-// only reads. The error is a [*boot.RoomError] if that does not suffice.
+// is not booted, the last in boot order first, and no more than is needed. While
+// the booted one is on trial nothing but what is staged gives way. It only reads. The error is a [*boot.RoomError] if that does not suffice.
 func (m *Machine) PlanRoom(id bootc.ID, s *bootable.System) (*Room, error) {
 	r := &Room{}
 	var err error
@@ -85,12 +85,13 @@ func (m *Machine) roomSteps(id bootc.ID, r *Room) ([]func(), error) {
 		return nil, err
 	}
 	shares := func(e boot.Entry) bool { return r.Shares(&e) }
+	trial := slices.ContainsFunc(entries, func(e boot.Entry) bool { return e.ID == m.Booted.ID && e.Name.Counted })
 	var steps []func()
 	if st != nil && st.ID != id && !slices.ContainsFunc(staged, func(e boot.Entry) bool { return e.ID == st.ID && shares(e) }) {
 		steps = append(steps, func() { r.Staged = true })
 	}
 	for _, e := range slices.Backward(entries) {
-		if e.ID == "" || e.ID == id || e.ID == m.Booted.ID || shares(e) {
+		if trial || e.ID == "" || e.ID == id || e.ID == m.Booted.ID || shares(e) {
 			continue
 		}
 		steps = append(steps, func() { r.Drops = append(r.Drops, e.ID) })
