@@ -37,7 +37,7 @@ func advice(err error) string {
 	case errors.As(err, &esp):
 		return "the kernel that runs and the new one must both fit: remove other files from the ESP, or make the initrd smaller"
 	case errors.Is(err, syscall.ENOSPC):
-		return "remove files below /var, or a deployment that is not needed"
+		return "make room on that file system first"
 	case errors.Is(err, registry.ErrInterrupted):
 		return "try again later; complete layers are kept"
 	case errors.Is(err, errDamage):
