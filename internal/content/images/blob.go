@@ -90,13 +90,17 @@ func (c *checker) finish() error {
 
 // explain is for a content that makes no sense: where the reason is that its
 // bytes are not those of the digest it says that instead, by a
-// [WrongBytesError]. It reads at most
-// maxExplain bytes more to find out.
+// [WrongBytesError]. It reads at most maxExplain bytes more to find out; after
+// that the error is a doubt.
 func (c *checker) explain(err error) error {
 	if c.err != nil || c.want == "" || errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
-	if n, e := io.CopyN(io.Discard, c, maxExplain); n == maxExplain || e != io.EOF {
+	switch _, e := io.CopyN(io.Discard, c, maxExplain); e {
+	case io.EOF:
+	case nil:
+		return &doubt{err}
+	default:
 		return err
 	}
 	if mismatch := compare(c.want, c.h); mismatch != nil {
@@ -106,6 +110,20 @@ func (c *checker) explain(err error) error {
 }
 
 const maxExplain = 64 << 20
+
+// A doubt is an error of which nobody knows whether wrong bytes are the reason.
+type doubt struct{ error }
+
+func (d *doubt) Unwrap() error { return d.error }
+
+// maybeWrongBytes tells whether another try may help.
+func maybeWrongBytes(err error) bool {
+	var (
+		wrong *WrongBytesError
+		d     *doubt
+	)
+	return errors.As(err, &wrong) || errors.As(err, &d)
+}
 
 // maxWindow is what a zstd layer may need for decompression: as "zstd --long".
 const maxWindow = 128 << 20

@@ -195,15 +195,15 @@ func (f *fetch) renew(id verity.Digest) (verity.Digest, error) {
 	return renewed, f.links.add(layerStream(f.diffID), renewed, 0)
 }
 
-// fetch gets a layer from the source, once more if the wrong bytes came: they may
-// have been changed on the way.
+// fetch gets a layer from the source, once more if the wrong bytes came, or may
+// have: they may have been changed on the way.
 func (f *fetch) fetch(ctx context.Context) (*layer.Layer, verity.Digest, error) {
 	l, id, err := f.once(ctx)
-	wrong := (*WrongBytesError)(nil)
-	if !errors.As(err, &wrong) {
+	if !maybeWrongBytes(err) {
 		return l, id, err
 	}
 	f.meter.again(f.name(), err)
+	wrong := (*WrongBytesError)(nil)
 	if l, id, err = f.once(ctx); errors.As(err, &wrong) {
 		err = fmt.Errorf("the wrong bytes came twice: %w", err)
 	}

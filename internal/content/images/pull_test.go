@@ -154,6 +154,31 @@ func TestPullAgain(t *testing.T) {
 	}
 }
 
+// TestPullWrongBytesAgain: a layer is fetched once more if its bytes are wrong, also
+// where so much of it is left that this is not known.
+func TestPullWrongBytesAgain(t *testing.T) {
+	for name, size := range map[string]int{"small": 100_000, "large": 65 << 20} {
+		t.Run(name, func(t *testing.T) {
+			src := imagestest.New(imagestest.Options{}, imagestest.Layer{Entries: append(imagestest.Base(), imagestest.File("usr/x", imagestest.Big("x", size)))})
+			src.Spoil(0, imagestest.Fault{Flip: 600})
+			r, _ := newRepo(t)
+			var notices []string
+			_, err := r.Pull(context.Background(), src, func(e bootc.Event) {
+				if n, ok := e.(bootc.Notice); ok {
+					notices = append(notices, n.Text)
+					src.Spoil(0, imagestest.Fault{})
+				}
+			})
+			if err != nil {
+				t.Errorf("Pull = %v", err)
+			}
+			if n := len(src.Opened()); n != 2 || len(notices) != 1 || !strings.HasSuffix(notices[0], "; fetching it again") {
+				t.Errorf("fetched %d times, notices %q", n, notices)
+			}
+		})
+	}
+}
+
 // TestPullRefuses checks that a source that lies or breaks is refused, that
 // nothing refers to its image, and that what was verified stays.
 func TestPullRefuses(t *testing.T) {
