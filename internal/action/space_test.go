@@ -236,6 +236,30 @@ func TestSpace(t *testing.T) {
 	t.Logf("%d upgrades, %d flushes, %d cuts; %d times a deployment gave way, %d updates were refused", done, s.flushes, s.cuts, s.dropped, s.refused)
 }
 
+// TestRoom: a plan tells what is needed before anything is fetched.
+func TestRoom(t *testing.T) {
+	s := newSmall(t)
+	for n, mb := range []float64{20, 30} {
+		if !s.upgrade(s.next(n+2, mb)) {
+			t.Fatalf("%.0f MB were refused", mb)
+		}
+		must(t, s.shutdown())
+		s.boot()
+	}
+	s.next(4, 10)
+	p := s.plan(upgrade.Options{})
+	r, err := p.Room(t.Context())
+	must(t, err)
+	free, _, err := s.fat.Room()
+	must(t, err)
+	if r.ESP.Free != free || r.ESP.Needed < 30*perMB || r.ESP.Needed > 33*perMB || r.Other < 20*perMB || r.Other > 21*perMB {
+		t.Errorf("Room = %+v, want 30 MB, %d free and 20 of the rollback", r, free/perMB)
+	}
+	if r.Layers != 1 || r.Compressed <= 0 || r.Estimate <= r.Compressed || r.Free <= r.Estimate || r.Garbage != 0 {
+		t.Errorf("Room = %+v, want one layer, for which there is room", r)
+	}
+}
+
 // TestSpaceOnTrial: while the booted deployment is on trial, the one before it does
 // not give way.
 func TestSpaceOnTrial(t *testing.T) {

@@ -8,21 +8,39 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/boot"
 )
 
-// Room is what an update needs on the root file system, as far as that is known
-// before anything is fetched.
+// Room is what an update needs, as far as that is known before anything is
+// fetched.
 type Room struct {
-	images.Need
-	// Garbage is what Apply removes first. It is only looked for where the
+	images.Need // on the root file system
+	// Garbage is what Apply removes there first. It is only looked for where the
 	// update may not fit without.
 	Garbage int64
+	// ESP is what the update needs on the boot partition if its kernel and
+	// initrd are as large as those that run, and not the same.
+	ESP boot.Room
+	// Other is what the deployments that could give way take there.
+	Other int64
 }
 
 // Room works out what the update needs. Nothing is changed.
 func (p *Plan) Room(ctx context.Context) (Room, error) {
 	r := Room{}
 	var err error
+	if r.ESP, err = p.m.Loader.RoomLike(p.m.Booted.ID); err != nil {
+		return r, err
+	}
+	var others []bootc.ID
+	for _, d := range p.current {
+		if d.Slot != bootc.Booted {
+			others = append(others, d.ID)
+		}
+	}
+	if r.Other, err = p.m.Loader.Frees(true, others...); err != nil {
+		return r, err
+	}
 	if r.Need, err = p.m.Repo.Need(ctx, p.source); err != nil || r.Estimate <= r.Free {
 		return r, err
 	}

@@ -209,9 +209,11 @@ func (a *App) check(ctx context.Context, o upgrade.Options) error {
 	fmt.Fprintf(a.Stdout, "Added layers:     %-4d  Size: %s\n", l.Added.N, size(l.Added.Size))
 	room, err := p.Room(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot check for updates: working out the room that is needed: %w", err)
+		fmt.Fprintf(a.Stderr, "warning: the room that it needs is not known: %v\n", err)
+		return nil
 	}
 	fmt.Fprintf(a.Stdout, "Room needed:      about %s, of %s\n", size(room.Estimate), size(max(0, room.Free+room.Garbage)))
+	fmt.Fprintf(a.Stdout, "  on the ESP:     about %s, of %s\n", size(room.ESP.Needed), size(room.ESP.Free+room.Other))
 	return nil
 }
 

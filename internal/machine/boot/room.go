@@ -73,6 +73,28 @@ func (l *SystemdBoot) UKIRoom(id bootc.ID, image File, addons ...Named) (Room, e
 	return l.room(append([]Named{{path.Base(plain), image}}, addons...))
 }
 
+// RoomLike tells what a deployment would need whose files are as large as those of
+// another one, which has an entry. It only reads.
+func (l *SystemdBoot) RoomLike(id bootc.ID) (Room, error) {
+	entries, err := l.Entries()
+	if err != nil {
+		return Room{}, err
+	}
+	i := slices.IndexFunc(entries, func(e Entry) bool { return e.ID == id })
+	if i < 0 {
+		return Room{}, fmt.Errorf("deployment %s has no boot entry", id.Short())
+	}
+	var files []Named
+	for _, p := range entries[i].paths() {
+		size, err := l.size(p)
+		if err != nil {
+			return Room{}, err
+		}
+		files = append(files, Named{path.Base(p), File{Size: size}})
+	}
+	return l.room(files)
+}
+
 // spare is left free beside what is counted, in units: the directories that
 // are there may need another cluster for a new name.
 const spare = 4
