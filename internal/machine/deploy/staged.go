@@ -1,23 +1,17 @@
 package deploy
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
-	"time"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
 const (
-	stagedFile    = bootcDir + "/staged.json"
-	historyFile   = bootcDir + "/history.json"
-	formatVersion = 1
-	maxHistory    = 32
+	stagedFile = bootcDir + "/staged.json"
 
 	mirrorDir  = "composefs"
 	mirrorFile = mirrorDir + "/staged-deployment"
@@ -80,94 +74,4 @@ func Mirror(run *os.Root, st *Staged) error {
 	}
 	text := fmt.Appendf(nil, `{"depl_id":"%s","finalization_locked":%t}`, st.ID, st.Locked)
 	return dir.WriteFile(run, mirrorFile, text, 0o644)
-}
-
-// A Rejection is an image that is not to be taken again by itself.
-type Rejection struct {
-	Manifest bootc.Digest `json:"manifest"`
-	Reason   string       `json:"reason"` // "rolled back"
-	Time     time.Time    `json:"time"`
-}
-
-type history struct {
-	Version  int         `json:"version"`
-	Rejected []Rejection `json:"rejected"`
-}
-
-// Rejected returns why an image is not to be taken again, nil if it may be.
-func (s *State) Rejected(manifest bootc.Digest) (*Rejection, error) {
-	h, err := s.history()
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range h.Rejected {
-		if r.Manifest == manifest {
-			return &r, nil
-		}
-	}
-	return nil, nil
-}
-
-// Reject records that an image is not to be taken again.
-func (s *State) Reject(r Rejection) error {
-	h, err := s.history()
-	if err != nil {
-		return err
-	}
-	h.forget(r.Manifest)
-	h.Rejected = append(h.Rejected, r)
-	if n := len(h.Rejected); n > maxHistory {
-		h.Rejected = h.Rejected[n-maxHistory:]
-	}
-	return s.writeJSON(historyFile, h)
-}
-
-// Accept takes back what [State.Reject] recorded.
-func (s *State) Accept(manifest bootc.Digest) error {
-	h, err := s.history()
-	if err != nil || !h.forget(manifest) {
-		return err
-	}
-	return s.writeJSON(historyFile, h)
-}
-
-func (h *history) forget(manifest bootc.Digest) bool {
-	n := len(h.Rejected)
-	h.Rejected = slices.DeleteFunc(h.Rejected, func(r Rejection) bool { return r.Manifest == manifest })
-	return len(h.Rejected) != n
-}
-
-func (s *State) history() (*history, error) {
-	h := &history{Version: formatVersion}
-	_, err := s.readJSON(historyFile, h, &h.Version)
-	return h, err
-}
-
-// readJSON reports whether the file is there. version points into v.
-func (s *State) readJSON(name string, v any, version *int) (bool, error) {
-	data, err := s.root.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return false, fmt.Errorf("reading %s: %w", name, err)
-	}
-	if *version > formatVersion {
-		return false, fmt.Errorf("reading %s: format version %d is newer than %d", name, *version, formatVersion)
-	}
-	return true, nil
-}
-
-func (s *State) writeJSON(name string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if err := s.root.MkdirAll(bootcDir, 0o755); err != nil {
-		return err
-	}
-	return dir.WriteFile(s.root, name, append(data, '\n'), 0o644)
 }
