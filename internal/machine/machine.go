@@ -174,6 +174,9 @@ func (m *Machine) RollbackQueued() (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if e := find(entries, m.Booted.ID); e != nil && e.Name.Exhausted() {
+		entries = boot.InPlaces(entries) // this boot is its last try, and may be good
+	}
 	next := first(entries)
 	return next != "" && next != m.Booted.ID, nil
 }

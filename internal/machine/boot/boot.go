@@ -155,7 +155,7 @@ func (l *SystemdBoot) read(dir string) ([]Entry, error) {
 		all = append(all, l.identify(raw, data))
 	}
 	sortEntries(all)
-	return all, nil
+	return dropDoubles(all), nil
 }
 
 // identify finds out which deployment an entry boots. What a unified kernel

@@ -333,8 +333,7 @@ func TestCounters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := boot.NewEntry(v4.id, osrelease.Release{ID: "fedora", VersionID: "2"}, a, "composefs="+string(v4.id))
-	e.Name.Counted, e.Name.Left = true, 3
+	e := boot.OnTrial(boot.NewEntry(v4.id, osrelease.Release{ID: "fedora", VersionID: "2"}, a, "composefs="+string(v4.id)))
 	if err := l.StageEntries(e, v3.id); err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +357,7 @@ func TestCounters(t *testing.T) {
 	if err := l.MakeFirst(v4.id); err != nil {
 		t.Fatal(err)
 	}
-	if got := list(t, l.Entries)[0]; got != "bootc_fedora-2-1.conf 444444444444" {
+	if got := list(t, l.Entries)[0]; got != "bootc_fedora-2-1+3.conf 444444444444" {
 		t.Errorf("first is %s", got)
 	}
 }

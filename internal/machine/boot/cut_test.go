@@ -3,6 +3,7 @@ package boot_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -62,6 +63,7 @@ type system struct {
 	id     bootc.ID
 	kernel string // its content and that of the initrd
 	uki    bool
+	trial  bool
 }
 
 func version(n int, kernel string) system {
@@ -91,7 +93,11 @@ func (c *computer) write(s system) (bls.Entry, error) {
 	} else {
 		a, err = c.loader().WriteKernel(context.Background(), s.id, content(s.linux()), content(s.initrd()))
 	}
-	return boot.NewEntry(s.id, release, a, "rw composefs="+string(s.id)), err
+	e := boot.NewEntry(s.id, release, a, "rw composefs="+string(s.id))
+	if s.trial {
+		e = boot.OnTrial(e)
+	}
+	return e, err
 }
 
 // The verbs, in the order of steps that the machine has.
@@ -155,6 +161,29 @@ func (c *computer) rollback(id bootc.ID) error {
 		return err
 	}
 	return c.recover()
+}
+
+// bless does what follows a good boot.
+func (c *computer) bless(id bootc.ID) error {
+	if err := c.recover(); err != nil {
+		return err
+	}
+	return c.loader().Bless(id)
+}
+
+// boot takes a try of the first entry, as the loader does, and returns its
+// deployment. It is not flushed.
+func (c *computer) boot() (bootc.ID, error) {
+	entries, err := c.loader().Entries()
+	if err != nil || len(entries) == 0 {
+		return "", err
+	}
+	e := entries[0]
+	if n := e.Name; n.Counted {
+		n.Left, n.Done = max(0, n.Left-1), n.Done+1
+		err = c.fat.Rename("loader/entries/"+e.Name.String(), "loader/entries/"+n.String())
+	}
+	return e.ID, err
 }
 
 // see is what the firmware would see: the entries, byte for byte, and the
@@ -281,7 +310,9 @@ var (
 	v2 = version(2, "a") // the same kernel
 	v3 = version(3, "b")
 	v4 = version(4, "c")
-	v5 = system{version(5, "d").id, "d", true}
+	v5 = system{version(5, "d").id, "d", true, false}
+	v6 = system{version(9, "e").id, "e", false, true}
+	v9 = system{version(10, "f").id, "f", true, true}
 )
 
 func stories() []story {
@@ -303,6 +334,14 @@ func stories() []story {
 	dropFor := func(id bootc.ID) func(*computer) error {
 		return func(c *computer) error { return c.loader().Drop(id) }
 	}
+	boot := func(c *computer) error {
+		_, err := c.boot()
+		return errors.Join(err, c.fat.Flush())
+	}
+	bless := func(s system) func(*computer) error { return func(c *computer) error { return c.bless(s.id) } }
+	refill := func(s system) func(*computer) error {
+		return func(c *computer) error { return c.loader().Refill(s.id) }
+	}
 	return []story{
 		{"stage with a new kernel", install, stage(v3), false},
 		{"stage with the same kernel", install, stage(v2), false},
@@ -318,6 +357,13 @@ func stories() []story {
 		{"let the rollback give way", then(install, upgrade(v3)), dropFor(v1.id), true},
 		{"let the rollback give way with an update staged", then(install, upgrade(v3), stage(v4)), dropFor(v1.id), true},
 		{"roll forward again", then(install, upgrade(v3), rollback(v1)), rollback(v3), true},
+		{"finalize on trial", then(install, stage(v6)), finalize, true},
+		{"bless", then(install, upgrade(v6), boot), bless(v6), true},
+		{"bless with an update staged", then(install, upgrade(v6), boot, stage(v4)), bless(v6), true},
+		{"bless a UKI", then(install, upgrade(v9), boot), bless(v9), true},
+		{"refill", then(install, upgrade(v6), boot, boot), refill(v6), true},
+		{"finalize from a trial to a trial", then(install, upgrade(v6), boot, stage(v9)), finalize, true},
+		{"go to what was given up", then(install, upgrade(v6), boot, boot, boot), rollback(v6), true},
 	}
 }
 
@@ -534,8 +580,8 @@ func (o *oracle) stillWorks(c *computer) bool {
 		}
 		for name, data := range now {
 			s := n
-			if i := slices.IndexFunc(append(next, v1, v2, v3, v4, v5), func(s system) bool { return strings.HasPrefix(data, s.kernel+" ") }); i >= 0 {
-				s = append(next, v1, v2, v3, v4, v5)[i]
+			if i := slices.IndexFunc(append(next, v1, v2, v3, v4, v5, v6, v9), func(s system) bool { return strings.HasPrefix(data, s.kernel+" ") }); i >= 0 {
+				s = append(next, v1, v2, v3, v4, v5, v6, v9)[i]
 			}
 			if path.Base(name) == "vmlinuz" && data != string(s.linux()) || path.Base(name) == "initrd" && data != string(s.initrd()) {
 				o.t.Errorf("%s: after an upgrade: %s is damaged", o.where, name)

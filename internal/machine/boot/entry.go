@@ -81,7 +81,8 @@ func cutPlace(s string) (string, bool) {
 // arrange makes a set out of our entries: the first is the loader's choice, the
 // others follow in their order. All get the sort-key of the first one's system,
 // as the order of places must not depend on the names of two systems. Counters
-// stay, except that the first is not one the loader has given up on.
+// stay, except that one which the loader has given up on gets its tries again as
+// the first.
 func arrange(entries []bls.Entry) []bls.Entry {
 	if len(entries) == 0 {
 		return nil
@@ -101,7 +102,7 @@ func arrange(entries []bls.Entry) []bls.Entry {
 		taken[strings.ToLower(e.Name.Base)] = true
 	}
 	if set[0].Name.Exhausted() {
-		set[0].Name = bls.Name{Base: set[0].Name.Base}
+		set[0] = OnTrial(set[0])
 	}
 	return set
 }

@@ -25,10 +25,10 @@ func (l *SystemdBoot) WriteFirst(e bls.Entry) error {
 }
 
 // StageEntries makes the set of entries that the next switch brings: first,
-// then the entry of the deployment that stays ("" for none), and foreign ones.
-// What was staged before is dropped. On return it is on disk; the loader does
-// not see it. A cut on the way leaves a part of it: until the caller has
-// recorded on disk that it is staged, it is a leftover.
+// then the entry of the deployment that stays ("" for none), a good one if both
+// are on trial, and foreign ones. What was staged before is dropped. On return
+// it is on disk; the loader does not see it. A cut on the way leaves a part of
+// it: until the caller has recorded on disk that it is staged, it is a leftover.
 func (l *SystemdBoot) StageEntries(first bls.Entry, stays bootc.ID) error {
 	if err := l.DropStaged(); err != nil {
 		return err
@@ -37,17 +37,17 @@ func (l *SystemdBoot) StageEntries(first bls.Entry, stays bootc.ID) error {
 	if err != nil {
 		return err
 	}
-	ours := []bls.Entry{first}
+	ours := []Entry{goodAlready(l.identify(first, nil), now)}
 	if stays != "" {
 		i := slices.IndexFunc(now, func(e Entry) bool { return e.ID == stays })
 		if i < 0 {
 			return fmt.Errorf("deployment %s has no boot entry", stays.Short())
 		}
 		if now[i].ours() {
-			ours = append(ours, now[i].Entry)
+			ours = append(ours, now[i])
 		}
 	}
-	set := files(arrange(ours), now)
+	set := files(arrange(plain(keepGood(ours, now))), now)
 	set[stagedMark] = nil
 	if _, err := l.writeSet(stagedDir, set); err != nil {
 		return errors.Join(err, l.DropStaged())
@@ -56,9 +56,9 @@ func (l *SystemdBoot) StageEntries(first bls.Entry, stays bootc.ID) error {
 }
 
 // SwitchEntries makes the staged entries the loader's, in one step: that is the
-// commit. Foreign entries and counters are kept as they are now. On return it
-// is on disk and nothing is staged; after an error nothing has changed, or the
-// switch has happened and leftovers remain.
+// commit. Foreign entries, and counters except that of the first, are kept as
+// they are now. On return it is on disk and nothing is staged; after an error
+// nothing has changed, or the switch has happened and leftovers remain.
 //
 // A cut before the commit leaves the staged entries whole.
 func (l *SystemdBoot) SwitchEntries() error {
@@ -73,9 +73,13 @@ func (l *SystemdBoot) SwitchEntries() error {
 	if err != nil {
 		return err
 	}
-	var ours []bls.Entry
-	for _, e := range staged {
-		if e.ours() {
+	var ours []Entry
+	for _, e := range InPlaces(staged) {
+		switch {
+		case !e.ours():
+		case len(ours) == 0: // what it had until now was another try
+			ours = append(ours, goodAlready(e, now))
+		default:
 			ours = append(ours, withCounter(e, now))
 		}
 	}
@@ -85,15 +89,26 @@ func (l *SystemdBoot) SwitchEntries() error {
 	if err := l.checkPaths(staged); err != nil {
 		return err
 	}
-	if err := l.commit(arrange(ours), now); err != nil {
+	if err := l.commit(arrange(plain(keepGood(ours, now))), now); err != nil {
 		return err
 	}
 	return l.DropStaged()
 }
 
+// InPlaces sorts entries as the loader would if it had given up on none: the
+// order in which they were put.
+func InPlaces(entries []Entry) []Entry {
+	all := slices.Clone(entries)
+	slices.SortStableFunc(all, func(a, b Entry) int {
+		a.Name.Counted, b.Name.Counted = false, false
+		return bls.Compare(a.Entry, b.Entry)
+	})
+	return all
+}
+
 // withCounter gives a staged entry the counter that the loader's own entry of
 // the same deployment has now.
-func withCounter(e Entry, now []Entry) bls.Entry {
+func withCounter(e Entry, now []Entry) Entry {
 	for _, n := range now {
 		if n.ID == e.ID && n.ID != "" && n.ours() {
 			base := e.Name.Base
@@ -102,7 +117,7 @@ func withCounter(e Entry, now []Entry) bls.Entry {
 			break
 		}
 	}
-	return e.Entry
+	return e
 }
 
 // checkPaths refuses entries of ours that name files which are not there.
@@ -135,7 +150,7 @@ func (l *SystemdBoot) MakeFirst(id bootc.ID) error {
 		return err
 	}
 	var ours []Entry
-	for _, e := range now {
+	for _, e := range InPlaces(now) {
 		if e.ours() && e.ID != "" {
 			ours = append(ours, e)
 		}
@@ -207,14 +222,17 @@ func asTheyAre(now []Entry) map[string][]byte {
 	return set
 }
 
-// commit replaces our entries in loader/entries. The set is written to
-// loader/entries.next, not to loader/entries.staged, so that a torn exchange
-// never costs the staged entries.
+// commit replaces our entries in loader/entries, commitSet all of them. The set
+// is written to loader/entries.next, not to loader/entries.staged, so that a
+// torn exchange never costs the staged entries.
 func (l *SystemdBoot) commit(ours []bls.Entry, now []Entry) error {
+	return l.commitSet(files(ours, now), now)
+}
+
+func (l *SystemdBoot) commitSet(set map[string][]byte, now []Entry) error {
 	if err := l.removeSets(nextDir); err != nil {
 		return err
 	}
-	set := files(ours, now)
 	if maps.EqualFunc(set, asTheyAre(now), bytes.Equal) {
 		return nil
 	}
