@@ -77,9 +77,14 @@ func (p *Plan) remember() error {
 	if p.Next == p.booted.ID {
 		return p.m.State.Accept(p.booted.Origin.Manifest)
 	}
-	return p.m.State.Reject(deploy.Rejection{
+	next, err := p.m.State.Origin(p.Next)
+	if err == nil {
+		err = p.m.State.Accept(next.Manifest)
+	}
+	return errors.Join(err, p.m.State.Reject(deploy.Rejection{
 		Manifest: p.booted.Origin.Manifest,
-		Reason:   "rolled back",
+		Reason:   deploy.RolledBack,
 		Time:     time.Now().UTC().Truncate(time.Second),
-	})
+		Image:    p.booted.Origin.Ref.String(),
+	}))
 }

@@ -10,18 +10,38 @@ import (
 const (
 	historyFile = bootcDir + "/history.json"
 	maxHistory  = 32
+	maxEvidence = 8 // images of which the boots are kept
+)
+
+// The reasons of a [Rejection].
+const (
+	RolledBack = "rolled back" // by hand
+	Failed     = "failed"
 )
 
 // A Rejection is an image that is not to be taken again by itself.
 type Rejection struct {
 	Manifest bootc.Digest `json:"manifest"`
-	Reason   string       `json:"reason"` // "rolled back"
+	Reason   string       `json:"reason"` // RolledBack or Failed
 	Time     time.Time    `json:"time"`
+	// Image is the reference that its deployment followed, "" if not known.
+	Image string `json:"image,omitempty"`
+	// Detail says in one line why it failed.
+	Detail string `json:"detail,omitempty"`
+	// Boots are the evidence, newest last.
+	Boots []Boot `json:"boots,omitempty"`
 }
 
 type history struct {
 	Version  int         `json:"version"`
 	Rejected []Rejection `json:"rejected"`
+}
+
+// Rejections lists the images that are not to be taken again by themselves,
+// oldest first.
+func (s *State) Rejections() ([]Rejection, error) {
+	h, err := s.history()
+	return h.Rejected, err
 }
 
 // Rejected returns why an image is not to be taken again, nil if it may be.
@@ -38,7 +58,8 @@ func (s *State) Rejected(manifest bootc.Digest) (*Rejection, error) {
 	return nil, nil
 }
 
-// Reject records that an image is not to be taken again.
+// Reject records that an image is not to be taken again. It is on disk on
+// return.
 func (s *State) Reject(r Rejection) error {
 	h, err := s.history()
 	if err != nil {
@@ -49,7 +70,10 @@ func (s *State) Reject(r Rejection) error {
 	if n := len(h.Rejected); n > maxHistory {
 		h.Rejected = h.Rejected[n-maxHistory:]
 	}
-	return s.writeJSON(historyFile, h)
+	for i := range max(0, len(h.Rejected)-maxEvidence) {
+		h.Rejected[i].Boots = nil
+	}
+	return s.writeJSON(historyFile, h, private)
 }
 
 // Accept takes back what [State.Reject] recorded.
@@ -58,7 +82,7 @@ func (s *State) Accept(manifest bootc.Digest) error {
 	if err != nil || !h.forget(manifest) {
 		return err
 	}
-	return s.writeJSON(historyFile, h)
+	return s.writeJSON(historyFile, h, private)
 }
 
 func (h *history) forget(manifest bootc.Digest) bool {

@@ -13,6 +13,12 @@ import (
 // one.
 const formatVersion = 1
 
+// The permissions of files.
+const (
+	public  fs.FileMode = 0o644
+	private fs.FileMode = 0o600 // it has lines of the journal
+)
+
 // readJSON reports whether the file is there. version points into v.
 func (s *State) readJSON(name string, v any, version *int) (bool, error) {
 	data, err := s.root.ReadFile(name)
@@ -31,7 +37,7 @@ func (s *State) readJSON(name string, v any, version *int) (bool, error) {
 	return true, nil
 }
 
-func (s *State) writeJSON(name string, v any) error {
+func (s *State) writeJSON(name string, v any, perm fs.FileMode) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -39,5 +45,5 @@ func (s *State) writeJSON(name string, v any) error {
 	if err := s.root.MkdirAll(bootcDir, 0o755); err != nil {
 		return err
 	}
-	return dir.WriteFile(s.root, name, append(data, '\n'), 0o644)
+	return dir.WriteFile(s.root, name, append(data, '\n'), perm)
 }

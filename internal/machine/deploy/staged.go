@@ -45,7 +45,7 @@ func (s *State) Staged() (*Staged, error) {
 // SetStaged records the staged update. It is on disk on return.
 func (s *State) SetStaged(st Staged) error {
 	st.Version = formatVersion
-	return s.writeJSON(stagedFile, st)
+	return s.writeJSON(stagedFile, st, public)
 }
 
 // ClearStaged forgets the staged update. It is on disk on return.
