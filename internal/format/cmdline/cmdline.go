@@ -9,8 +9,9 @@
 // same in keys, as they are for the kernel's own parameters. "a" and "a=" are
 // different.
 //
-// The package does not know what parameters mean, composefs= excepted: that
-// one names what is booted, so nobody else may set it.
+// The package does not know what parameters mean, with two exceptions:
+// composefs=, which names what is booted, so that nobody else may set it, and
+// what asks for a shell.
 //
 // Source: Documentation/admin-guide/kernel-parameters.rst of the Linux kernel.
 package cmdline

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,5 +86,18 @@ func TestReboot(t *testing.T) {
 	fake(t, "exit 1")
 	if err := systemd.Reboot(t.Context()); err == nil {
 		t.Error("a refused reboot is no error")
+	}
+}
+
+func TestTables(t *testing.T) {
+	fake(t, `case "$1" in
+list-units) printf 'a.service loaded failed failed A thing\nb-wait-online.service loaded failed failed B\n' ;;
+list-jobs) printf '1 a.service start running\n 22 multi-user.target start waiting\n3 b.mount start running\n' ;;
+esac`)
+	if got, err := systemd.FailedUnits(t.Context()); err != nil || !slices.Equal(got, []string{"a.service", "b-wait-online.service"}) {
+		t.Errorf("FailedUnits = %q, %v", got, err)
+	}
+	if got, err := systemd.RunningJobs(t.Context()); err != nil || !slices.Equal(got, []string{"a.service", "b.mount"}) {
+		t.Errorf("RunningJobs = %q, %v", got, err)
 	}
 }

@@ -17,9 +17,14 @@ type Tool string
 // The programs, with the packages of Debian that have them.
 const (
 	Systemctl   Tool = "systemctl"    // systemd
+	Journalctl  Tool = "journalctl"   // systemd
 	MkfsExt4    Tool = "mkfs.ext4"    // e2fsprogs
 	MkfsFat     Tool = "mkfs.fat"     // dosfstools
 	GrubMkimage Tool = "grub-mkimage" // grub-common
+
+	// For scripts of others; one suffices.
+	Bash  Tool = "bash"
+	Shell Tool = "sh" // dash
 )
 
 // ErrMissing means that a program is not installed.
