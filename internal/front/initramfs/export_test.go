@@ -15,6 +15,7 @@ var (
 	HandOver   = handOver
 	Succeeded  = succeeded
 	ErrNoOther = errNoOther
+	GivesUp    = givesUp
 )
 
 // NamesRoot is the part of AttachMedium that knows no devices.

@@ -8,7 +8,8 @@
 // reboots. find-root is for an initramfs without systemd: it names the
 // partition that is to be mounted as physical root. attach-medium makes block
 // devices of where the kernel sees none: a disc, and a root that came over the
-// network.
+// network. emergency is called before an emergency shell: it reboots a boot that is
+// on trial.
 //
 // What is verified is decided by the kernel command line alone: with
 // composefs=ID the image file must itself carry fs-verity with that very
@@ -67,6 +68,11 @@ func Main(args []string, stdout, stderr io.Writer) int {
 			return Failed
 		}
 		return OK
+	case "emergency":
+		if len(args) > 1 {
+			return usage(stderr)
+		}
+		return emergency(stderr)
 	case "help", "-h", "--help":
 		usage(stdout)
 		return OK
@@ -78,6 +84,7 @@ func usage(w io.Writer) int {
 	fmt.Fprint(w, `usage: initramfs-setup setup-root [--sysroot DIR] [--target DIR] [--config FILE] [--root-fs DIR] [--cmdline TEXT]
        initramfs-setup find-root
        initramfs-setup attach-medium [PATH...]
+       initramfs-setup emergency
 `)
 	return Usage
 }

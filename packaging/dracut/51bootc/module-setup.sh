@@ -36,6 +36,13 @@ install() {
     # shellcheck disable=SC2154
     inst_simple "$systemdsystemunitdir/bootc-root-setup.service"
     inst_simple "$systemdsystemunitdir/bootc-attach-medium@.service"
+    # A boot on trial does not wait for somebody at an emergency shell.
+    local unit
+    for unit in emergency dracut-emergency; do
+        mkdir -p "$initdir/etc/systemd/system/$unit.service.d"
+        printf '[Service]\nExecStartPre=-/usr/lib/bootc/initramfs-setup emergency\n' \
+            > "$initdir/etc/systemd/system/$unit.service.d/50-bootc.conf"
+    done
     # shellcheck disable=SC2154
     $SYSTEMCTL -q --root "$initdir" add-wants initrd-root-fs.target bootc-root-setup.service
     $SYSTEMCTL -q --root "$initdir" add-wants initrd-root-device.target bootc-attach-medium@bootc-root.img.service
