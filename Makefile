@@ -107,6 +107,9 @@ install: build man ## the program and its units into DESTDIR, for an image
 	install -Dm755 bin/bootc $(DESTDIR)$(PREFIX)/bin/bootc
 	install -Dm755 bin/bootc-initramfs $(DESTDIR)$(PREFIX)/lib/bootc/initramfs-setup
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/*.service packaging/systemd/*.timer
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system/emergency.service.d packaging/systemd/emergency.service.d/50-bootc.conf
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system.conf.d packaging/system.conf.d/50-bootc.conf
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/bootc/kargs.d packaging/kargs.d/50-bootc.toml
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system-generators
 	ln -sfn ../../../bin/bootc $(DESTDIR)$(PREFIX)/lib/systemd/system-generators/bootc-systemd-generator
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system-shutdown

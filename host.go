@@ -75,6 +75,44 @@ type HostStatus struct {
 	// Notices are sentences for people about what keeps the machine from doing
 	// what its owner may expect. Only ours.
 	Notices []string `json:"notices,omitempty"`
+
+	// RejectedImages are those that an upgrade does not take by itself, the
+	// newest first. Only ours.
+	RejectedImages []RejectedImage `json:"rejectedImages,omitempty"`
+}
+
+// A RejectedImage was rolled back or has failed.
+type RejectedImage struct {
+	ImageDigest Digest    `json:"imageDigest"` // of the manifest
+	Image       string    `json:"image,omitempty"`
+	Reason      string    `json:"reason"` // "rolled back" or "failed"
+	Time        time.Time `json:"time"`
+	// Detail says why it failed, for people.
+	Detail string `json:"detail,omitempty"`
+	// Boots are the evidence, the newest last.
+	Boots []FailedTry `json:"boots,omitempty"`
+}
+
+// A FailedTry is a boot that failed.
+type FailedTry struct {
+	Boot     string        `json:"boot"` // the kernel's ID of it
+	Time     time.Time     `json:"time"`
+	Failures []BootFailure `json:"failures,omitempty"`
+	Journal  string        `json:"journal,omitempty"`
+}
+
+// A BootFailure is one thing that went wrong in a boot.
+type BootFailure struct {
+	Kind   string `json:"kind"`
+	Text   string `json:"text"`
+	Output string `json:"output,omitempty"`
+}
+
+// A TrialStatus says how often a boot entry that has not been found good yet can
+// still be booted.
+type TrialStatus struct {
+	TriesLeft int `json:"triesLeft"`
+	TriesDone int `json:"triesDone"`
 }
 
 // A BootEntry is one deployment.
@@ -92,6 +130,9 @@ type BootEntry struct {
 	// EtcConflicts are the paths in /etc that stopped the last finalize of a
 	// staged deployment. Only ours.
 	EtcConflicts []string `json:"etcConflicts,omitempty"`
+
+	// Trial is set for a deployment that has not been found good yet. Only ours.
+	Trial *TrialStatus `json:"trial,omitempty"`
 }
 
 // An ImageReference names an image and how it is fetched. It is a [Ref] in the

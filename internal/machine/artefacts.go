@@ -40,9 +40,13 @@ func (m *Machine) file(n *tree.Node) boot.File {
 }
 
 // StageEntries stages the boot entries of a new deployment, with the booted
-// one as the second.
+// one as the second. The new one is on trial if it can judge its boots.
 func (m *Machine) StageEntries(a Artefacts, s *bootable.System, options string) error {
-	return m.Loader.StageEntries(boot.NewEntry(a.ID, s.Release, a.Artefacts, options), m.Booted.ID)
+	e := boot.NewEntry(a.ID, s.Release, a.Artefacts, options)
+	if s.Judges {
+		e = boot.OnTrial(e)
+	}
+	return m.Loader.StageEntries(e, m.Booted.ID)
 }
 
 // WriteFirstEntry writes the boot entry of a machine that is being installed.

@@ -4,6 +4,7 @@ package status
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/images"
@@ -42,12 +43,13 @@ func Of(m *machine.Machine) (*bootc.Host, error) {
 	}
 	var noticesErr error
 	h.Status.Notices, noticesErr = notices(m, machine.InSlot(all, bootc.Staged))
+	rejectedErr := rejected(m, h)
 	queued, err := m.RollbackQueued()
 	if err == nil && queued {
 		h.Status.RollbackQueued = true
 		h.Spec.BootOrder = "rollback"
 	}
-	return h, errors.Join(deployErr, noticesErr, err)
+	return h, errors.Join(deployErr, noticesErr, rejectedErr, err)
 }
 
 // notices say what is not as the owner may expect.
@@ -68,6 +70,26 @@ func notices(m *machine.Machine, staged *machine.Deployment) (all []string, err 
 	return all, err
 }
 
+// rejected tells root which images are not taken by an upgrade, and why.
+func rejected(m *machine.Machine, h *bootc.Host) error {
+	if m.Loader == nil { // an ordinary user, from whom the evidence is hidden
+		return nil
+	}
+	all, err := m.State.Rejections()
+	for _, r := range slices.Backward(all) {
+		i := bootc.RejectedImage{ImageDigest: r.Manifest, Image: r.Image, Reason: r.Reason, Time: r.Time, Detail: r.Detail}
+		for _, b := range r.Boots {
+			t := bootc.FailedTry{Boot: b.ID, Time: b.Time, Journal: b.Journal}
+			for _, f := range b.Failures {
+				t.Failures = append(t.Failures, bootc.BootFailure(f))
+			}
+			i.Boots = append(i.Boots, t)
+		}
+		h.Status.RejectedImages = append(h.Status.RejectedImages, i)
+	}
+	return err
+}
+
 func entry(m *machine.Machine, d machine.Deployment) bootc.BootEntry {
 	e := bootc.BootEntry{
 		Image: image(m, d.Origin),
@@ -78,6 +100,9 @@ func entry(m *machine.Machine, d machine.Deployment) bootc.BootEntry {
 			BootDigest:           d.Origin.BootDigest,
 			MissingVerityAllowed: missingVerityAllowed(m, d),
 		},
+	}
+	if d.Entry != nil && d.Entry.Name.Counted && d.Slot != bootc.Staged {
+		e.Trial = &bootc.TrialStatus{TriesLeft: d.Entry.Name.Left, TriesDone: d.Entry.Name.Done}
 	}
 	if d.Staged != nil {
 		e.DownloadOnly = d.Staged.Locked

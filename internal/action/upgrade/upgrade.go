@@ -29,7 +29,7 @@ type Options struct {
 	Tag string
 	// DownloadOnly stages the update so that a shutdown does not apply it.
 	DownloadOnly bool
-	// Retry takes an image although it was rolled back before.
+	// Retry takes an image although it was rolled back or has failed before.
 	Retry bool
 	// Registry says how images are fetched.
 	Registry registry.Options
@@ -48,7 +48,7 @@ const (
 	Unlock                       // the newest is staged, downloaded only; it is to be applied now
 	Lock                         // the newest is staged; it is to wait
 	SameReference                // switch to the reference that is followed already
-	Rejected                     // the newest was rolled back before
+	Rejected                     // the newest was rolled back or has failed before
 )
 
 // A Plan says what an upgrade or a switch would do.

@@ -22,23 +22,30 @@ func generate(normal string) error {
 	return writeUnits(normal, filepath.Join("/run", bootc.MediumFile))
 }
 
-// writeUnits wants the units that restore a staged update, grow the root, and install
-// what is on a medium, and says what systemd must not do to its root, which is an
-// image, and to the partition below if the file medium says that it is not to be
-// written.
+// writeUnits wants the units that restore a staged update, grow the root, judge the
+// boot, and install what is on a medium, and says what systemd must not do: to its
+// root, which is an image, to the boot entries, and to the partition below if the file
+// medium says that it is not to be written.
 func writeUnits(normal, medium string) error {
-	for unit, target := range map[string]string{
-		"bootc-staged-restore.service": "multi-user.target",
-		"bootc-root-growfs.service":    "local-fs.target",
-		"bootc-installer.service":      "multi-user.target",
+	for unit, dir := range map[string]string{
+		"bootc-staged-restore.service": "multi-user.target.wants",
+		"bootc-root-growfs.service":    "local-fs.target.wants",
+		"bootc-boot-begun.service":     "sysinit.target.wants",
+		"bootc-health.service":         "boot-complete.target.requires",
+		"bootc-bless-boot.service":     "basic.target.wants",
+		"bootc-installer.service":      "multi-user.target.wants",
 	} {
-		wants := filepath.Join(normal, target+".wants")
+		wants := filepath.Join(normal, dir)
 		if err := os.MkdirAll(wants, 0o755); err != nil {
 			return err
 		}
 		if err := link("/usr/lib/systemd/system/"+unit, filepath.Join(wants, unit)); err != nil {
 			return err
 		}
+	}
+	// It renames the entry in place, which FAT may lose in a power cut.
+	if err := link(os.DevNull, filepath.Join(normal, "systemd-bless-boot.service")); err != nil {
+		return err
 	}
 	// Where the partition of the root is marked as growing,
 	// systemd-gpt-auto-generator wants it, and it fails.

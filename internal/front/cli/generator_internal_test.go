@@ -12,9 +12,13 @@ import (
 // TestGenerate lists what is made, twice in the same directory.
 func TestGenerate(t *testing.T) {
 	always := []string{
+		"basic.target.wants/bootc-bless-boot.service → /usr/lib/systemd/system/bootc-bless-boot.service",
+		"boot-complete.target.requires/bootc-health.service → /usr/lib/systemd/system/bootc-health.service",
 		"local-fs.target.wants/bootc-root-growfs.service → /usr/lib/systemd/system/bootc-root-growfs.service",
 		"multi-user.target.wants/bootc-installer.service → /usr/lib/systemd/system/bootc-installer.service",
 		"multi-user.target.wants/bootc-staged-restore.service → /usr/lib/systemd/system/bootc-staged-restore.service",
+		"sysinit.target.wants/bootc-boot-begun.service → /usr/lib/systemd/system/bootc-boot-begun.service",
+		"systemd-bless-boot.service → /dev/null",
 		"systemd-growfs-root.service → /dev/null",
 		"systemd-remount-fs.service.d/60-bootc.conf",
 	}

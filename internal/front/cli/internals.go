@@ -21,7 +21,8 @@ func (a *App) internalsCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.restoreCommand(), a.generatorCommand(), a.dirDiffCommand(), a.fsverityCommand(),
-		a.mkcomposefsCommand(), a.composefsInfoCommand(), a.composefsGCCommand(), a.cleanupCommand(), a.cfsCommand(), a.fsckCommand(), a.installerCommand())
+		a.mkcomposefsCommand(), a.composefsInfoCommand(), a.composefsGCCommand(), a.cleanupCommand(), a.cfsCommand(), a.fsckCommand(),
+		a.installerCommand(), a.healthCommand())
 	for _, name := range []string{"fixup-etc-fstab", "sysusers-sync", "print-json-schema", "relabel",
 		"prep-soft-reboot", "blockdev", "uki", "reboot"} {
 		cmd.AddCommand(missing(name))
@@ -84,7 +85,8 @@ func (a *App) fsverityCommand() *cobra.Command {
 }
 
 // generatorCommand is systemd's generator. It enables the units that restore a
-// staged update and grow the root on a system that was booted by bootc.
+// staged update, grow the root and judge the boot on a system that was booted by
+// bootc.
 func (a *App) generatorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "systemd-generator NORMAL [EARLY LATE]", Hidden: true, Short: "Called by systemd at boot",

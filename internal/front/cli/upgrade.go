@@ -10,6 +10,7 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/action/upgrade"
 	"github.com/bootc-go/bootc/internal/linux/systemd"
+	"github.com/bootc-go/bootc/internal/machine/deploy"
 )
 
 // upgradeFlags are the options that upgrade and switch share.
@@ -21,7 +22,7 @@ type upgradeFlags struct {
 func (f *upgradeFlags) add(cmd *cobra.Command) {
 	f.progressFlags.add(cmd)
 	cmd.Flags().BoolVar(&f.apply, "apply", false, "reboot into the new image when there is one")
-	cmd.Flags().BoolVar(&f.retry, "retry", false, "take an image although it was rolled back before")
+	cmd.Flags().BoolVar(&f.retry, "retry", false, "take an image although it was rolled back or has failed before")
 	refuse(cmd, "soft-reboot")
 }
 
@@ -150,11 +151,20 @@ func (a *App) printOutcome(p *upgrade.Plan, r *upgrade.Result, f upgradeFlags) {
 	case upgrade.Lock:
 		fmt.Fprintln(a.Stdout, "Image downloaded, but will not be applied on reboot")
 	case upgrade.Rejected:
-		fmt.Fprintf(a.Stdout, "No update available: %s (digest %s) was %s on %s.\n", p.Ref, p.Manifest, p.Rejection.Reason, p.Rejection.Time.Format("2006-01-02 15:04 MST"))
+		fmt.Fprintf(a.Stdout, "No update available: %s (digest %s) %s.\n", p.Ref, p.Manifest, rejected(p.Rejection))
 		fmt.Fprintln(a.Stdout, "To take it all the same, run `bootc upgrade --retry`; a newer image is taken by itself.")
 	case upgrade.Update:
 		a.printQueued(r, p)
 	}
+}
+
+// rejected says why an image is not taken by itself.
+func rejected(r *deploy.Rejection) string {
+	when := r.Time.Format("2006-01-02 15:04 MST")
+	if r.Reason != deploy.Failed {
+		return "was " + r.Reason + " on " + when
+	}
+	return "has failed on " + when + ": " + r.Detail
 }
 
 func (a *App) printQueued(r *upgrade.Result, p *upgrade.Plan) {

@@ -48,8 +48,45 @@ func Human(w io.Writer, h *bootc.Host, verbose bool) error {
 	for _, n := range h.Status.Notices {
 		fmt.Fprintf(&b, "\n%s\n", n)
 	}
+	for i, r := range h.Status.RejectedImages {
+		if i < maxRejected || verbose {
+			rejected(&b, r, verbose)
+		}
+	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// maxRejected is how many rejected images are shown if not all are asked for.
+const maxRejected = 3
+
+// rejected writes why an image is not taken again.
+func rejected(b *bytes.Buffer, r bootc.RejectedImage, verbose bool) {
+	fmt.Fprintf(b, "\nNot taken again: %s\n", r.ImageDigest)
+	if r.Image != "" {
+		fmt.Fprintf(b, "  Image: %s\n", oneLine(r.Image))
+	}
+	fmt.Fprintf(b, "  Reason: %s on %s\n", oneLine(r.Reason), seconds(r.Time))
+	if r.Detail != "" {
+		fmt.Fprintf(b, "  Detail: %s\n", oneLine(r.Detail))
+	}
+	for _, boot := range r.Boots {
+		for _, f := range boot.Failures {
+			fmt.Fprintf(b, "  Boot %s: %s: %s\n", seconds(boot.Time), oneLine(f.Kind), oneLine(f.Text))
+			if verbose {
+				indented(b, f.Output)
+			}
+		}
+		if verbose {
+			indented(b, boot.Journal)
+		}
+	}
+}
+
+func indented(b *bytes.Buffer, text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(b, "    %s\n", oneLine(strings.TrimRight(line, "\n")))
+	}
 }
 
 // rows are lines "label: value", the labels right-aligned below the header's.
@@ -105,6 +142,9 @@ func (r *rows) entry(slot bootc.Slot, e *bootc.BootEntry, st *bootc.HostStatus) 
 	if slot == bootc.Booted && st.UsrOverlay != nil {
 		r.row("/usr overlay", "%s", overlay(st.UsrOverlay))
 	}
+	if t := e.Trial; t != nil {
+		r.row("Trial", "%s", trial(t))
+	}
 	if r.verbose {
 		r.more(slot, e)
 	}
@@ -155,6 +195,16 @@ func (r *rows) more(slot bootc.Slot, e *bootc.BootEntry) {
 	if slot == bootc.Staged {
 		r.row("Download-only", "%s", yesNo(e.DownloadOnly))
 	}
+}
+
+func trial(t *bootc.TrialStatus) string {
+	switch t.TriesLeft {
+	case 0:
+		return "no tries left"
+	case 1:
+		return "not found good yet, one try left"
+	}
+	return fmt.Sprintf("not found good yet, %d tries left", t.TriesLeft)
 }
 
 func withTime(version string, t *time.Time) string {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
@@ -98,6 +99,16 @@ func full(t *testing.T) *bootc.Host {
 	h.Status.RollbackQueued = true
 	h.Status.Staged.EtcConflicts = []string{"ssh/sshd_config", "line\nbreak"}
 	h.Status.Notices = []string{"The image sha256:12 was rolled back; take it again with bootc upgrade --retry."}
+	h.Status.RejectedImages = []bootc.RejectedImage{
+		{ImageDigest: "sha256:12", Image: "docker://quay.io/os/web:stable", Reason: "failed", Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+			Detail: "3 boots came to nothing; the last evidence: 10-web: exit status 1",
+			Boots: []bootc.FailedTry{{Boot: "b1", Time: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), Journal: "[ 1.5] kernel: odd\n[ 2.5] web[1]: cannot\n",
+				Failures: []bootc.BootFailure{{Kind: "check", Text: "10-web: exit status 1", Output: "no answer\n\x1b[31mred\n"}}}}},
+		{ImageDigest: "sha256:13", Reason: "rolled back", Time: time.Date(2026, 1, 1, 3, 4, 5, 0, time.UTC)},
+		{ImageDigest: "sha256:14", Reason: "rolled back", Time: time.Date(2025, 1, 1, 3, 4, 5, 0, time.UTC)},
+		{ImageDigest: "sha256:15", Reason: "rolled back", Time: time.Date(2024, 1, 1, 3, 4, 5, 0, time.UTC)},
+	}
+	h.Status.Booted.Trial = &bootc.TrialStatus{TriesLeft: 2, TriesDone: 1}
 	h.Status.Booted.Pinned = true
 	h.Status.Booted.CachedUpdate = &bootc.ImageStatus{ImageDigest: h.Status.Staged.Image.ImageDigest}
 	h.Status.Booted.Image.Image.Signature = &bootc.ImageSignature{Kind: "containerPolicy"}

@@ -28,7 +28,13 @@ type System struct {
 	Release osrelease.Release
 	// Kargs are the arguments of /usr/lib/bootc/kargs.d for the architecture.
 	Kargs []string
+	// Judges is true if the system can say that a boot of it is good.
+	Judges bool
 }
+
+// judge is the unit that says so: docs/formats/boot-entries.md, "An entry on
+// trial".
+const judge = "/usr/lib/systemd/system/bootc-bless-boot.service"
 
 // A Reader reads the whole content of a regular file of the image.
 type Reader func(*tree.Node) ([]byte, error)
@@ -48,6 +54,7 @@ func Read(t *tree.Tree, read Reader, arch string) (*System, error) {
 		}
 		s.Release = osrelease.Parse(data)
 	}
+	s.Judges = regular(t, judge) != nil
 	var err error
 	if s.Kargs, err = readKargs(t, read, arch); err != nil {
 		return nil, err

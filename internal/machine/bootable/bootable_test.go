@@ -47,3 +47,18 @@ func TestArchitecture(t *testing.T) {
 		}
 	}
 }
+
+// TestJudges looks for the unit that says that a boot is good.
+func TestJudges(t *testing.T) {
+	files := map[string]string{
+		"usr/lib/modules/6.1/vmlinuz":       "kernel",
+		"usr/lib/modules/6.1/initramfs.img": "initrd",
+	}
+	for _, want := range []bool{false, true} {
+		s, err := bootable.Read(image(files), func(n *tree.Node) ([]byte, error) { return n.Content, nil }, "amd64")
+		if err != nil || s.Judges != want {
+			t.Errorf("Judges = %v, %v, want %v", s.Judges, err, want)
+		}
+		files["usr/lib/systemd/system/bootc-bless-boot.service"] = "[Unit]"
+	}
+}
