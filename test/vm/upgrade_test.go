@@ -39,6 +39,7 @@ func upgradeAndRollback(t *testing.T, initramfs string) {
 	g.wantIn("bootc upgrade", "No changes in staged image")
 	g.reboot()
 	g.wantWhole("2")
+	g.wantBlessed()
 	g.want("cat /etc/lab-local /etc/lab-changed-here /etc/lab-changed-by-image /var/lab-data", "here\nhere\nfrom version 2\ndata")
 	g.mustFail("ls /usr/share/lab/removed-in-2")
 	g.run("test -e /usr/share/lab/new-in-2 && tree --version")

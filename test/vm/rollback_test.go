@@ -1,0 +1,113 @@
+package vm_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/test/vm"
+)
+
+// TestFailingHealthCheck updates to an image whose health check fails. The
+// machine goes back by itself, says why, and does not take the image again.
+func TestFailingHealthCheck(t *testing.T) {
+	s := newStory(t)
+	g := s.updatesTo("unhealthy")
+	g.rebootsBackTo("1")
+	r := g.wantFailed("/usr/lib/bootc/health.d/10-lab: exit status 3")
+	if len(r.Boots) != 3 || len(r.Boots[0].Failures) != 1 || !strings.Contains(r.Boots[0].Failures[0].Output, "the lab's service does not answer") {
+		t.Errorf("the evidence: %+v", r.Boots)
+	}
+	// A newer image is taken by itself, and found good. Its first boot is cut
+	// off after sysinit.target.
+	s.publish(s.derive(s.v1(vm.Dracut), "other"), s.stable())
+	g.wantIn("bootc upgrade", "Queued for next boot")
+	g.run("systemctl --no-block reboot")
+	s.must(g.AwaitSerial(s.ctx, "Finished bootc-boot-begun.service"))
+	g.cutPower()
+	g.on()
+	g.wantRunning("other")
+	g.wantBlessed()
+	g.wantIn("journalctl -b -u bootc-boot-begun.service", "its tries are given back (1 of 10 times)")
+}
+
+// TestHangingService updates to an image with a service that never starts.
+func TestHangingService(t *testing.T) {
+	s := newStory(t)
+	g := s.updatesTo("hanging")
+	g.rebootsBackTo("1")
+	g.wantFailed("units that were being started: lab-hang.service")
+}
+
+// TestBrokenInitramfs has an initramfs that the kernel cannot unpack: it panics.
+func TestBrokenInitramfs(t *testing.T) {
+	s := newStory(t)
+	g := s.updatesTo("other")
+	// A kernel of its own, or the old system would be broken, too.
+	g.run(`set -e
+		cd /boot
+		entry=$(echo loader/entries.staged/*-1+3.conf)
+		kernel=$(dirname $(sed -n 's/^initrd //p' $entry))
+		cp -r .$kernel .$kernel.9
+		head -c 100000 /dev/urandom > .$kernel.9/initrd
+		sed -i "s,$kernel/,$kernel.9/," $entry
+		cat $entry
+		sync`)
+	g.rebootsBackTo("1")
+	g.wantFailed("none got as far as sysinit.target")
+}
+
+// updatesTo is a machine of version 1 with an update staged.
+func (s *story) updatesTo(name string) *guest {
+	s.t.Helper()
+	v1 := s.v1(vm.Dracut)
+	g := s.installed("machine", v1)
+	g.wantRunning("1")
+	g.wantBlessed()
+	s.publish(s.derive(v1, name), s.stable())
+	g.wantIn("bootc upgrade", "Queued for next boot")
+	g.wantIn("ls /boot/loader/entries.staged", "-1+3.conf")
+	return g
+}
+
+// rebootsBackTo reboots, as often as the machine does it by itself, until a
+// version runs again.
+func (g *guest) rebootsBackTo(version string) {
+	g.s.t.Helper()
+	for n := range 5 {
+		if n == 0 {
+			g.s.must(g.Reboot(g.s.ctx))
+		} else {
+			g.s.must(g.AwaitBoot(g.s.ctx))
+		}
+		// A boot that fails may not see the end of a command.
+		r, err := g.Run(g.s.ctx, "cat /usr/share/lab/version")
+		if err == nil && strings.TrimSpace(r.Stdout) == version {
+			g.wantRunning(version)
+			return
+		}
+		g.tell("boot %d is not of version %s", n+1, version)
+	}
+	g.s.t.Fatalf("version %s does not come back", version)
+}
+
+// wantFailed checks that the machine remembers the image that it has left.
+func (g *guest) wantFailed(why string) bootc.RejectedImage {
+	g.s.t.Helper()
+	g.run("bootc status --format=humanreadable --verbose")
+	all := g.host().Status.RejectedImages
+	if len(all) != 1 || all[0].Reason != "failed" || !strings.Contains(all[0].Detail, why) {
+		g.s.t.Fatalf("rejected images %+v, want one that has failed with %q", all, why)
+	}
+	g.wantIn("bootc status --format=humanreadable", why)
+	g.wantIn("bootc upgrade", "bootc upgrade --retry")
+	return all[0]
+}
+
+// wantBlessed checks that nothing is on trial that runs.
+func (g *guest) wantBlessed() {
+	g.s.t.Helper()
+	if h := g.host(); h.Status.Booted.Trial != nil {
+		g.s.t.Fatalf("the booted deployment is on trial: %s", g.run("ls /boot/loader/entries"))
+	}
+}
