@@ -42,6 +42,9 @@ func (m *Machine) file(n *tree.Node) boot.File {
 // StageEntries stages the boot entries of a new deployment, with the booted
 // one as the second. The new one is on trial if it can judge its boots.
 func (m *Machine) StageEntries(a Artefacts, s *bootable.System, options string) error {
+	if s.UKI != nil && boot.KnowsUKI(m.Booted.Loader) {
+		a.UKIKey = "uki"
+	}
 	e := boot.NewEntry(a.ID, s.Release, a.Artefacts, options)
 	if s.Judges {
 		e = boot.OnTrial(e)

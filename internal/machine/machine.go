@@ -49,6 +49,8 @@ type Booted struct {
 	Verity bool
 	// Cmdline is the kernel command line.
 	Cmdline string
+	// Loader is what the boot loader calls itself, "" if it does not say.
+	Loader string
 }
 
 // Close releases the handles; mounts made by Open disappear.

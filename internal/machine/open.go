@@ -16,6 +16,7 @@ import (
 	cmdlines "github.com/bootc-go/bootc/internal/format/cmdline"
 	"github.com/bootc-go/bootc/internal/linux/block"
 	"github.com/bootc-go/bootc/internal/linux/dir"
+	"github.com/bootc-go/bootc/internal/linux/efivars"
 	"github.com/bootc-go/bootc/internal/linux/mount"
 	"github.com/bootc-go/bootc/internal/machine/boot"
 	"github.com/bootc-go/bootc/internal/machine/deploy"
@@ -80,7 +81,11 @@ func ReadBooted() (*Booted, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Booted{ID: id, Verity: hasOption(root.VFSOptions, "verity=require"), Cmdline: strings.TrimSpace(string(cmdline))}
+	loader, _, err := efivars.Loader()
+	if err != nil {
+		loader = "" // another firmware, or another loader
+	}
+	b := &Booted{ID: id, Loader: loader, Verity: hasOption(root.VFSOptions, "verity=require"), Cmdline: strings.TrimSpace(string(cmdline))}
 	if source != root.Source { // a transient layer lies over the verified one
 		asked, err := cmdlines.Composefs(b.Cmdline)
 		b.Verity = err == nil && !asked.Insecure

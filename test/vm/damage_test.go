@@ -41,6 +41,9 @@ func TestDamage(t *testing.T) {
 	g.run("bootc internals fsck --repair")
 	g.reboot()
 	g.wantWhole("other")
+	if all := g.host().Status.RejectedImages; len(all) != 0 {
+		t.Errorf("rejected after it was repaired: %+v", all)
+	}
 	g.run("cat " + file)
 
 	// A changed copy without fs-verity in the place of the image, in a
@@ -92,6 +95,9 @@ func (g *guest) wantHandedOver(version, image string) {
 	want := "verifying the image " + strings.TrimPrefix(image, "composefs/")[:20]
 	if said := g.run("bootc status --format=humanreadable"); !strings.Contains(said, want) {
 		g.s.t.Errorf("bootc status has no %q: %s", want, said)
+	}
+	if all := g.host().Status.RejectedImages; len(all) != 1 || all[0].Reason != "failed" || !strings.Contains(all[0].Detail, want) {
+		g.s.t.Errorf("rejected images: %+v", all)
 	}
 }
 

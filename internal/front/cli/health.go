@@ -158,9 +158,8 @@ func (a *App) recordFailure(ctx context.Context, failures []deploy.Failure, othe
 	return assess.Fail(m, b, failures, otherwise, journal)
 }
 
-// countedBoot reports whether the loader has taken a try for this boot. It is
-// for when the boot entries cannot be read: a boot that was found good since is
-// not told from others.
+// countedBoot reports whether the loader has taken a try for this boot. A boot
+// that was found good since is not told from others.
 func countedBoot() bool {
 	path, err := efivars.Text(os.DirFS(efivars.Path), "LoaderBootCountPath", efivars.LoaderVendor)
 	return err == nil && path != ""
@@ -175,7 +174,7 @@ func (a *App) healthFail(ctx context.Context, emergency bool) error {
 		}
 	}
 	reboot, err := a.recordFailure(ctx, nil, func() deploy.Failure { return evidence(ctx, emergency) })
-	if !reboot {
+	if !reboot || !countedBoot() { // else it would boot this again, and again
 		return err
 	}
 	if err != nil {

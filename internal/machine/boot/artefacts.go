@@ -21,6 +21,8 @@ import (
 type Artefacts struct {
 	Linux, Initrd string // a kernel and its initrd
 	UKI           string // or a unified kernel image
+	// UKIKey is the key that names it, "" for "efi": see [KnowsUKI].
+	UKIKey string
 	// Digest is the SHA-256, in hex, of the kernel's bytes followed by the
 	// initrd's. A unified kernel image has the digest of the same kernel and
 	// initrd outside of one.

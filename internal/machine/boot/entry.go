@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -24,7 +25,7 @@ func NewEntry(id bootc.ID, r osrelease.Release, a Artefacts, options string) bls
 	e.Set("title", title)
 	e.Set("version", version)
 	if a.UKI != "" {
-		e.Set("efi", a.UKI)
+		e.Set(cmp.Or(a.UKIKey, "efi"), a.UKI)
 	} else {
 		e.Set("linux", a.Linux)
 		e.Set("initrd", a.Initrd)

@@ -22,6 +22,16 @@ func OnTrial(e bls.Entry) bls.Entry {
 	return e
 }
 
+// KnowsUKI reports whether a boot loader, by what it calls itself
+// ("systemd-boot 257.9"), knows the key "uki". One that does takes no tries of
+// entries with the key "efi".
+//
+// Source: systemd's NEWS, "CHANGES WITH 258"; src/boot/boot.c.
+func KnowsUKI(loader string) bool {
+	version, ok := strings.CutPrefix(loader, "systemd-boot ")
+	return ok && bls.CompareVersions(version, "258~") >= 0
+}
+
 // Bless takes the counter off the entries of a deployment: it is good. It is one
 // step, on disk on return. Nothing is written if there is no counter.
 func (l *SystemdBoot) Bless(id bootc.ID) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bootc-go/bootc/internal/format/bls"
+	"github.com/bootc-go/bootc/internal/format/osrelease"
 	"github.com/bootc-go/bootc/internal/machine/boot"
 	"github.com/bootc-go/bootc/internal/machine/boot/boottest"
 )
@@ -161,6 +162,20 @@ func TestBackToGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.want(t, "bootc_debian-13-1.conf 111111111111", "bootc_debian-13-0+2-1.conf 999999999999")
+}
+
+func TestKnowsUKI(t *testing.T) {
+	for loader, want := range map[string]bool{
+		"systemd-boot 257.9-1~deb13u1": false, "systemd-boot 258~rc1": true, "systemd-boot 258.1-1": true, "systemd-boot 1000": true, "": false, "GRUB 2.12": false,
+	} {
+		if got := boot.KnowsUKI(loader); got != want {
+			t.Errorf("KnowsUKI(%q) = %v, want %v", loader, got, want)
+		}
+	}
+	e := boot.NewEntry(v5.id, osrelease.Release{}, boot.Artefacts{UKI: "/a.efi", UKIKey: "uki"}, "")
+	if e.Get("uki") != "/a.efi" || e.Get("efi") != "" {
+		t.Errorf("entry:\n%s", e.Bytes())
+	}
 }
 
 // TestRetry stages what has failed, or was left, once more: it has all its tries.

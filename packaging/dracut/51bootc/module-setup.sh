@@ -23,6 +23,8 @@ installkernel() {
     hostonly='' instmods -s ext4 btrfs xfs
     # What a medium may be in.
     hostonly='' instmods -s cdrom sr_mod sd_mod virtio_scsi ahci ata_piix usb_storage uas
+    # A boot that hangs in the initramfs is reset, if systemd knows the watchdog.
+    hostonly='' instmods -s =drivers/watchdog
     # fs-verity with SHA-512, where the kernel has the hash as a module.
     hostonly='' instmods -s sha512 crypto-sha512
 }
