@@ -13,7 +13,7 @@ import (
 // A Disk is a file that a machine has as a disk.
 type Disk struct {
 	Path   string
-	Format string // "qcow2" or "raw"
+	Format string // as QEMU calls it: "qcow2", "raw"
 	// Volatile disks keep nothing of what a machine writes.
 	Volatile bool
 	// ReadOnly disks cannot be written. An Optical one is a disc in a drive, /dev/sr0
@@ -37,6 +37,12 @@ func (l *Lab) Overlay(ctx context.Context, name string, base Disk) (Disk, error)
 	d := Disk{Path: filepath.Join(l.Out, name+".qcow2"), Format: "qcow2"}
 	_, err := l.command(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", base.Path, "-F", base.Format, d.Path)
 	return d, err
+}
+
+// Enlarge makes a disk larger. What is on it does not know.
+func (l *Lab) Enlarge(ctx context.Context, d Disk, size string) error {
+	_, err := l.command(ctx, "qemu-img", "resize", "-q", "-f", d.Format, d.Path, size)
+	return err
 }
 
 // RawCopy makes a raw copy of a disk.
