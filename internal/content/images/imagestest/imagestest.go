@@ -152,7 +152,8 @@ type Layer struct {
 type Options struct {
 	Docker   bool // Docker schema 2 instead of OCI
 	Version  string
-	NoDigest bool // Layers does not tell the digests of the blobs
+	Arch     string // empty: amd64
+	NoDigest bool   // Layers does not tell the digests of the blobs
 }
 
 // An Image is an image in memory. It implements images.Source.
@@ -178,6 +179,9 @@ func New(o Options, layers ...Layer) *Image {
 	created := time0()
 	config := ocispec.Image{Created: &created}
 	config.Architecture, config.OS = "amd64", "linux"
+	if o.Arch != "" {
+		config.Architecture = o.Arch
+	}
 	config.Config.Labels = map[string]string{"containers.bootc": "1"}
 	if o.Version != "" {
 		config.Config.Labels["org.opencontainers.image.version"] = o.Version
