@@ -65,7 +65,7 @@ func TestISOInstall(t *testing.T) {
 	g.wantWhole("2")
 	g.want("cat /etc/lab-built", "built")
 	g.shutdown()
-	s.checkRoot(disk)
+	s.checkDisk(disk)
 }
 
 // wantInstalled checks what a medium has installed.

@@ -3,7 +3,6 @@ package vm
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -330,33 +329,6 @@ func (m *Machine) network() []string {
 		return []string{"-netdev", netdev + ",tftp=" + dir + ",bootfile=boot.ipxe", "-device", device + ",bootindex=1"}
 	}
 	return []string{"-netdev", netdev, "-device", device + ",romfile="}
-}
-
-// firmware is UEFI. Its variables are kept with the machine.
-func (m *Machine) firmware() ([]string, error) {
-	const dir = "/usr/share/OVMF/"
-	code := dir + "OVMF_CODE_4M.fd"
-	if m.hw.SecureBoot {
-		code = dir + "OVMF_CODE_4M.secboot.fd"
-	}
-	vars := filepath.Join(m.dir, "vars.fd")
-	if _, err := os.Stat(vars); errors.Is(err, os.ErrNotExist) {
-		data, err := os.ReadFile(dir + "OVMF_VARS_4M.fd")
-		if err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(vars, data, 0o644); err != nil {
-			return nil, err
-		}
-	}
-	args := []string{
-		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + code,
-		"-drive", "if=pflash,unit=1,format=raw,file=" + vars,
-	}
-	if m.hw.SecureBoot {
-		args = append(args, "-global", "driver=cfi.pflash01,property=secure,value=on")
-	}
-	return args, nil
 }
 
 // startTPM runs a software TPM, whose state is kept with the machine. Each run

@@ -67,7 +67,7 @@ func TestForeignDisc(t *testing.T) {
 			v1 := s.v1(initramfs)
 			disc := s.medium(v1).disk()
 			disc.Optical = true
-			g := s.boot("machine", vm.Hardware{Disks: []vm.Disk{s.imaged(s.buildDisk(v1, "--type", "raw"), "raw"), disc}})
+			g := s.boot("machine", vm.Hardware{Disks: []vm.Disk{s.imaged(s.buildDisk(s.home(), v1, "--type", "raw"), "raw"), disc}})
 			g.wantRunning("1")
 			g.wantIn("blkid /dev/sr0", "gpt")
 			g.mustFail("ls /sys/block/*/loop")
@@ -86,7 +86,7 @@ type medium struct {
 // medium has media made of an image.
 func (s *story) medium(img *vm.Image) *medium {
 	s.t.Helper()
-	dir := s.buildDisk(img, "--type", "iso,pxe")
+	dir := s.buildDisk(s.home(), img, "--type", "iso,pxe")
 	return &medium{iso: filepath.Join(dir, "disk.iso"), pxe: filepath.Join(dir, "disk.pxe")}
 }
 
