@@ -11,6 +11,9 @@ export BOOTC_DESTDIR := $(CURDIR)/out/root
 
 VERSION ?= 0.1.0-dev
 DESTDIR ?=
+# Whom the programs are for, such as arm64; this computer without it.
+ARCH :=
+BIN := bin$(addprefix /,$(ARCH))
 PREFIX := /usr
 GO ?= go
 # What makes images and virtual machines needs root.
@@ -41,8 +44,8 @@ FUZZTIME ?= 60s
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-build: ## bin/bootc and bin/bootc-initramfs, static
-	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+build: ## bin/bootc and bin/bootc-initramfs, static; ARCH=arm64 for others
+	$(if $(ARCH),GOARCH=$(ARCH)) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
 
 test: ## unit and golden tests; more of them run as root. PKG=./internal/format/... runs some
 	$(GO) test $(PKG)
@@ -103,9 +106,9 @@ setup: ## what check, vm and demo need from Debian
 man: ## render the manual pages to out/man
 	@$(GO) run ./hack/man docs/man out/man
 
-install: build man ## the program and its units into DESTDIR, for an image
-	install -Dm755 bin/bootc $(DESTDIR)$(PREFIX)/bin/bootc
-	install -Dm755 bin/bootc-initramfs $(DESTDIR)$(PREFIX)/lib/bootc/initramfs-setup
+install: build man ## the program and its units into DESTDIR, for an image; ARCH as for build
+	install -Dm755 $(BIN)/bootc $(DESTDIR)$(PREFIX)/bin/bootc
+	install -Dm755 $(BIN)/bootc-initramfs $(DESTDIR)$(PREFIX)/lib/bootc/initramfs-setup
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/*.service packaging/systemd/*.timer
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system/emergency.service.d packaging/systemd/emergency.service.d/50-bootc.conf
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system.conf.d packaging/system.conf.d/50-bootc.conf
@@ -123,6 +126,7 @@ install: build man ## the program and its units into DESTDIR, for an image
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man5 out/man/*.5
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man8 out/man/*.8
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(if $(ARCH),@$(MAKE) --no-print-directory build ARCH=)
 	bin/bootc completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bootc
 	bin/bootc completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bootc
 	bin/bootc completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bootc.fish
