@@ -105,7 +105,8 @@ func extract(t *testing.T, raw, name string) string {
 	t.Helper()
 	p := partition(t, raw, name)
 	to := filepath.Join(t.TempDir(), name)
-	tell(t, "dd", "if="+raw, "of="+to, "bs=512", fmt.Sprintf("skip=%d", p.First), fmt.Sprintf("count=%d", p.Last-p.First+1), "conv=sparse", "status=none")
+	tell(t, "dd", "if="+raw, "of="+to, "bs=1M", "iflag=skip_bytes,count_bytes",
+		fmt.Sprintf("skip=%d", p.First*512), fmt.Sprintf("count=%d", (p.Last-p.First+1)*512), "conv=sparse", "status=none")
 	return to
 }
 
