@@ -22,6 +22,7 @@ const (
 // An Image is a container image in the lab's storage.
 type Image struct {
 	lab  *Lab
+	arch string // as Go calls it; empty: the host's
 	Name string // in buildah's storage, with a tag that is the hash of its input
 }
 
@@ -40,13 +41,30 @@ func (l *Lab) Base(ctx context.Context, initramfs string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.logf("building the base image (%s)", initramfs)
-	name, err := l.command(ctx, filepath.Join(l.Root, "images/debian/build"),
-		"--cache", l.cache, "--bootc", product, "--initramfs", initramfs, "--release-only")
+	return l.base(ctx, "", product, initramfs)
+}
+
+// BaseArm64 is Base, with dracut, for 64-bit ARM. What runs while it is built is
+// emulated.
+func (l *Lab) BaseArm64(ctx context.Context) (*Image, error) {
+	product, err := l.install(ctx, "arm64")
+	if err != nil {
+		return nil, err
+	}
+	return l.base(ctx, "arm64", product, Dracut)
+}
+
+func (l *Lab) base(ctx context.Context, arch, product, initramfs string) (*Image, error) {
+	l.logf("building the base image (%s)", strings.TrimSpace(initramfs+" "+arch))
+	args := []string{"--cache", l.cache, "--bootc", product, "--initramfs", initramfs, "--release-only"}
+	if arch != "" {
+		args = append(args, "--arch", arch)
+	}
+	name, err := l.command(ctx, filepath.Join(l.Root, "images/debian/build"), args...)
 	if err != nil {
 		return nil, fmt.Errorf("building the base image: %w", err)
 	}
-	return &Image{lab: l, Name: name}, nil
+	return &Image{lab: l, arch: arch, Name: name}, nil
 }
 
 // Derive builds the Containerfile in a directory upon an image, which it names
@@ -64,13 +82,16 @@ func (l *Lab) Derive(ctx context.Context, from *Image, dir string, buildArgs ...
 		return nil, err
 	}
 	name := fmt.Sprintf("localhost/lab/%s:%s", filepath.Base(dir), hex.EncodeToString(h.Sum(nil))[:16])
-	img := &Image{lab: l, Name: name}
+	img := &Image{lab: l, arch: from.arch, Name: name}
 	built := func() bool { _, err := l.buildah(ctx, "inspect", "--type", "image", name); return err == nil }
 	err = l.once(ctx, "image-"+img.Key(), built, func() error {
 		l.logf("building the image %s", filepath.Base(dir))
 		args := []string{"bud", "--isolation", "chroot", "--quiet", "--format", "oci", "--tag", name, "--build-arg", "BASE=" + from.Name}
 		for _, a := range buildArgs {
 			args = append(args, "--build-arg", a)
+		}
+		if from.arch != "" {
+			args = append(args, "--arch", from.arch)
 		}
 		_, err := l.buildah(ctx, append(args, dir)...)
 		return err

@@ -26,6 +26,9 @@ type Hardware struct {
 	// Key lets the lab in as root, by a systemd credential from the firmware.
 	// Without it, a machine has to know the lab's key.
 	Key bool
+	// Arm64 makes it a 64-bit ARM computer, which is always emulated. It has
+	// neither of the following, and no Live system.
+	Arm64 bool
 	// TPM is a TPM 2.0; SecureBoot is firmware that enforces, in setup mode as
 	// long as no keys are enrolled.
 	TPM, SecureBoot bool
@@ -239,7 +242,7 @@ func (m *Machine) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("qemu-system-x86_64", args...)
+	cmd := exec.Command(m.hw.emulator(), args...)
 	cmd.Stdout = m.serial
 	m.said = tail{}
 	cmd.Stderr = &m.said
@@ -281,16 +284,12 @@ func (m *Machine) switchedOff(ctx context.Context) error {
 
 // arguments are QEMU's. Sockets go to the directory run.
 func (m *Machine) arguments(ctx context.Context, run string) ([]string, error) {
-	accel, err := m.lab.accel(ctx, m.hw.Live)
+	processor, err := m.processor(ctx)
 	if err != nil {
 		return nil, err
 	}
-	machine := "q35"
-	if m.hw.SecureBoot {
-		machine += ",smm=on"
-	}
-	args := append(accel,
-		"-name", m.name, "-machine", machine, "-m", fmt.Sprint(m.hw.Memory),
+	args := append(processor,
+		"-name", m.name, "-machine", m.hw.board(), "-m", fmt.Sprint(m.hw.Memory),
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
 		"-qmp", "unix:"+filepath.Join(run, "qmp")+",server=on,wait=off",
 		"-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0")

@@ -85,7 +85,7 @@ func Open(ctx context.Context, o Options) (*Lab, error) {
 	if l.log == nil {
 		l.log = func(string) {}
 	}
-	l.product = sync.OnceValues(func() (string, error) { return l.install(ctx) })
+	l.product = sync.OnceValues(func() (string, error) { return l.install(ctx, "") })
 	for _, d := range []string{"images", "disks", "locks", "registry"} {
 		if err := os.MkdirAll(filepath.Join(l.cache, d), 0o755); err != nil {
 			return nil, err
@@ -172,15 +172,20 @@ func (l *Lab) once(ctx context.Context, name string, done func() bool, make func
 	return make()
 }
 
-// install returns a directory with the program and all that belongs to it, as
-// "make install DESTDIR=" writes it: $BOOTC_DESTDIR, or one made now.
-func (l *Lab) install(ctx context.Context) (string, error) {
-	if dir := os.Getenv("BOOTC_DESTDIR"); dir != "" {
-		return dir, nil
+// install returns a directory with the program for an architecture, by default the
+// host's, and all that belongs to it, as "make install ARCH= DESTDIR=" writes it:
+// $BOOTC_DESTDIR, or $BOOTC_DESTDIR-arm64 and so on, or one made now.
+func (l *Lab) install(ctx context.Context, arch string) (string, error) {
+	name := "root"
+	if arch != "" {
+		name += "-" + arch
 	}
-	dir := filepath.Join(l.Out, "root")
+	if dir := os.Getenv("BOOTC_DESTDIR"); dir != "" {
+		return dir + strings.TrimPrefix(name, "root"), nil
+	}
+	dir := filepath.Join(l.Out, name)
 	l.logf("building the program")
-	if _, err := l.command(ctx, "make", "--no-print-directory", "install", "DESTDIR="+dir); err != nil {
+	if _, err := l.command(ctx, "make", "--no-print-directory", "install", "ARCH="+arch, "DESTDIR="+dir); err != nil {
 		return "", fmt.Errorf("building the program: %w", err)
 	}
 	return dir, nil
