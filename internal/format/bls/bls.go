@@ -13,7 +13,10 @@
 // UAPI.10 Version Format Specification; systemd-boot(7).
 package bls
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // An Entry is a boot loader entry.
 type Entry struct {
@@ -107,6 +110,19 @@ func (e *Entry) Set(key, value string) {
 		lines = append(lines, line{key, value})
 	}
 	e.lines = lines
+}
+
+// Add gives a key one value more, behind its last line or at the end. e shares no
+// lines with copies of it.
+func (e *Entry) Add(key, value string) {
+	value = strings.Trim(strings.Map(printable, value), blank)
+	at := len(e.lines)
+	for i, l := range e.lines {
+		if l.key == key {
+			at = i + 1
+		}
+	}
+	e.lines = slices.Insert(slices.Clone(e.lines), at, line{key, value})
 }
 
 func printable(r rune) rune {

@@ -100,6 +100,20 @@ func TestSet(t *testing.T) {
 	}
 }
 
+func TestAdd(t *testing.T) {
+	e := parse(t, "x.conf", "initrd a\nx y\ninitrd b\noptions c\n")
+	kept := e
+	e.Add("initrd", "c\nd")
+	e.Add("linux", "/k")
+	want := "initrd a\nx y\ninitrd b\ninitrd c d\noptions c\nlinux /k\n"
+	if got := string(e.Bytes()); got != want {
+		t.Errorf("after Add: %q, want %q", got, want)
+	}
+	if got, want := string(kept.Bytes()), "initrd a\nx y\ninitrd b\noptions c\n"; got != want {
+		t.Errorf("the copy has changed: %q, want %q", got, want)
+	}
+}
+
 // TestSort has one entry a line, in the order of the loader.
 func TestSort(t *testing.T) {
 	order := []bls.Entry{

@@ -23,6 +23,9 @@ type Artefacts struct {
 	UKI           string // or a unified kernel image
 	// UKIKey is the key that names it, "" for "efi": see [KnowsUKI].
 	UKIKey string
+	// Credentials is another initrd, behind the first; "" if the kernel gets none,
+	// or a unified kernel image finds them itself.
+	Credentials string
 	// Digest is the SHA-256, in hex, of the kernel's bytes followed by the
 	// initrd's. A unified kernel image has the digest of the same kernel and
 	// initrd outside of one.
@@ -62,7 +65,9 @@ func (l *SystemdBoot) WriteKernel(ctx context.Context, id bootc.ID, kernel, init
 			return Artefacts{}, err
 		}
 	}
-	return Artefacts{Linux: "/" + name + "/vmlinuz", Initrd: "/" + name + "/initrd", Digest: digest}, nil
+	a := Artefacts{Linux: "/" + name + "/vmlinuz", Initrd: "/" + name + "/initrd", Digest: digest}
+	a.Credentials = l.credentials()
+	return a, nil
 }
 
 // findKernel finds a directory with the same kernel and initrd among those that

@@ -29,6 +29,9 @@ func NewEntry(id bootc.ID, r osrelease.Release, a Artefacts, options string) bls
 	} else {
 		e.Set("linux", a.Linux)
 		e.Set("initrd", a.Initrd)
+		if a.Credentials != "" {
+			e.Add("initrd", a.Credentials)
+		}
 		e.Set("options", options)
 	}
 	stem := namePrefix + nameWord(strings.ReplaceAll(os, "-", "_")) + "-" + nameWord(version)

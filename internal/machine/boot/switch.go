@@ -130,7 +130,7 @@ func (l *SystemdBoot) checkPaths(entries []Entry) error {
 			return fmt.Errorf("boot entry %s names no kernel", e.Name)
 		}
 		for _, p := range e.paths() {
-			if size, err := l.size(p); err != nil || size == 0 {
+			if size, err := l.size(p); err != nil || size == 0 && !mayBeEmpty(p) {
 				return fmt.Errorf("boot entry %s names %q, which is not on the ESP", e.Name, "/"+p)
 			}
 		}
