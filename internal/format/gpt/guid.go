@@ -57,6 +57,7 @@ var (
 	XBOOTLDR = mustGUID("bc13c2ff-59e6-4262-a352-b275fd6f7172") // extended boot loader partition
 	BIOSBoot = mustGUID("21686148-6449-6e6f-744e-656564454649") // GRUB's core image on BIOS machines
 	PReP     = mustGUID("9e1a2d38-c612-4316-aa26-8b49521e5a8b") // boot partition of POWER machines
+	Swap     = mustGUID("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f") // swap space
 	Linux    = mustGUID("0fc63daf-8483-4772-8e79-3d69d8477de4") // any Linux file system
 )
 
