@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"time"
 
@@ -63,6 +62,7 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (id bootc.ID,
 			files = append(files, o.path)
 		}
 	}
+	p.tidy(ctx, repo, progress)
 	return id, files, nil
 }
 
@@ -111,23 +111,6 @@ func (p *Plan) write(ctx context.Context, disks []*disk, progress bootc.Progress
 		}
 	}
 	return all, nil
-}
-
-// openStore opens the repository in which images are kept between builds. It is
-// made if it is not there.
-func openStore(dir string) (*images.Repository, func() error, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, nil, err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	repo, err := images.Init(root, images.InitOptions{Unverified: true})
-	if err != nil {
-		return nil, nil, errors.Join(err, root.Close())
-	}
-	return repo, func() error { return errors.Join(repo.Close(), root.Close()) }, nil
 }
 
 // A source is the machine that is put onto disks and media.

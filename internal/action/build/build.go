@@ -45,6 +45,7 @@ type Options struct {
 	Name    string   // what the files are called, without ending; "": after the image
 	Size    uint64   // of the disk in bytes; 0: DefaultSize, or what is needed
 	Store   string   // a directory that keeps images between builds
+	Keep    int      // how many images stay in it, those that were built last; 0: all
 	Seed    string   // what identifiers are made of; "": the image
 	// Time is when everything that the image does not date was made, in seconds
 	// since 1970; nil: when the image was made.

@@ -29,6 +29,7 @@ type buildDisk struct {
 	kargs                     []string
 	sshKeys, config           string
 	arch                      string
+	keep                      int
 	allowMissing, dryRun      bool
 }
 
@@ -64,6 +65,7 @@ func (a *App) buildDiskCommand() *cobra.Command {
 	flags.StringVar(&f.arch, "arch", "", "take the image for `ARCH`, such as arm64 (default: this machine's)")
 	flags.StringVar(&f.seed, "seed", "", "make identifiers of partitions and file systems from `TEXT` (default: from the image)")
 	flags.StringVar(&f.store, "store", "", "keep what was fetched in the directory `DIR` (default: bootc in the user's cache)")
+	flags.IntVar(&f.keep, "keep", 3, "keep the `N` images in the store that were built last; 0 keeps all")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only print what would be made")
 	return cmd
 }
@@ -102,7 +104,10 @@ func (a *App) buildDisk(ctx context.Context, image string, f buildDisk) error {
 }
 
 func (f *buildDisk) options(image string) (o build.Options, err error) {
-	o = build.Options{Types: f.types, Dir: f.output, Name: f.name, Store: f.store, Seed: f.seed}
+	o = build.Options{Types: f.types, Dir: f.output, Name: f.name, Store: f.store, Seed: f.seed, Keep: f.keep}
+	if f.keep < 0 {
+		return o, fmt.Errorf("--keep %d: want a number from 0 on", f.keep)
+	}
 	o.Install = install.Options{Kargs: f.kargs, AllowMissingVerity: f.allowMissing}
 	if o.Install.Source, err = bootc.ParseRef(image); err != nil {
 		return o, err

@@ -51,6 +51,7 @@ func TestExitStatus(t *testing.T) {
 		{"build-disk --config /nonexistent x", 1, "error: cannot build disk images: --config: open /nonexistent: no such file or directory"},
 		{"build-disk --config testdata/refused.toml x", 1, "--config testdata/refused.toml: customizations.hostname: is not supported: a file /etc/hostname"},
 		{"build-disk --config - --root-ssh-authorized-keys - x", 1, "cannot both be read from standard input"},
+		{"build-disk --keep -1 x", 1, "--keep -1: want a number from 0 on"},
 		{"status --format xml", 2, "want one of humanreadable, yaml, json"},
 		{"status --format-version 7", 1, "unsupported format version: 7"},
 	} {
