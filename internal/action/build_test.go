@@ -75,6 +75,16 @@ func (l *lab) build(o build.Options) []string {
 	return files
 }
 
+// apply plans and builds.
+func (l *lab) apply(o build.Options) (bootc.ID, []string, error) {
+	p, err := build.New(l.Context(), o)
+	if err != nil {
+		return "", nil, err
+	}
+	defer p.Close()
+	return p.Apply(l.Context(), nil)
+}
+
 // partitions reads the partition table of a raw disk.
 func partitions(t *testing.T, raw string) []gpt.Partition {
 	t.Helper()
@@ -384,6 +394,15 @@ func TestBuildRefused(t *testing.T) {
 		{"small disk", func(_ *lab, o *build.Options) { o.Size = 1 << 30 }, "the disk is too small: it has 1024 MiB"},
 		{"composefs", func(_ *lab, o *build.Options) { o.Install.Kargs = []string{"composefs=1"} }, "--karg"},
 		{"no image", func(_ *lab, o *build.Options) { o.Install.Source.Name += "x" }, "latestx"},
+		{"sealed, with kernel arguments", func(l *lab, _ *build.Options) { v1().sealed("rw").save(l, "v1") }, "--karg and customizations.kernel.append cannot be used with a unified kernel image"},
+		{"large image", func(l *lab, o *build.Options) {
+			o.Size = 1539 << 20 // of which 512 MiB are the root's
+			entries := v1().entries()
+			for n := range 135_000 { // a block each
+				entries = append(entries, imagestest.Entry{Name: fmt.Sprintf("var/spool/%d/", n)})
+			}
+			saveEntries(l, "v1", "v1", entries)
+		}, "root file system of 512 MiB, for about 5"},
 		{"no kernel", func(l *lab, _ *build.Options) {
 			v1().with(spec{"usr/lib/modules/6.1/vmlinuz": "", "usr/lib/modules/6.1/initramfs.img": ""}).save(l, "v1")
 		}, "has no kernel"},

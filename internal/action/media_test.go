@@ -337,6 +337,9 @@ func TestBuildMediaRefused(t *testing.T) {
 		{func(o *build.Options) {
 			o.Customize.RootSize = blueprint.Size{Key: "customizations.filesystem[0].minsize", Bytes: 1}
 		}, "customizations.filesystem[0].minsize: is for disks"},
+		{func(o *build.Options) {
+			o.Customize.Partitions = []blueprint.Partition{{Key: "customizations.disk.partitions[0]", Filesystem: "swap", Size: 1 << 20}}
+		}, "customizations.disk.partitions[0]: is for disks"},
 		{func(o *build.Options) { o.Install.Kargs = []string{"a=${b}"} }, `type pxe: the kernel argument "a=${b}" has the character '$'`},
 		{func(o *build.Options) { must(t, os.WriteFile(filepath.Join(o.Dir, "v1.pxe"), nil, 0o600)) }, "v1.pxe: not a directory"},
 	} {

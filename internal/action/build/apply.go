@@ -70,6 +70,9 @@ func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) (id bootc.ID,
 // and tells what may surprise.
 func (p *Plan) layOutAll(ctx context.Context, s *source, progress bootc.Progress) (disks []*disk, err error) {
 	if p.makesDisks() {
+		if err := p.takeDivision(s, progress); err != nil {
+			return nil, err
+		}
 		d, err := p.layOut(s)
 		if err != nil {
 			return nil, err
@@ -135,26 +138,28 @@ func (p *Plan) source(m *machine.Machine, esp *boot.Described, id bootc.ID) (*so
 	return &source{m: m, esp: esp, id: id, boots: boots, arch: img.Config.Architecture, time: p.time(img)}, nil
 }
 
-// tree makes the tree of the physical root. It is a new one with each call.
-func (p *Plan) tree(s *source) (*tree.Tree, error) {
+// tree makes the tree of the physical root, without what is in the volumes, which get
+// their own. It is a new one with each call.
+func (p *Plan) tree(s *source, volumes []*volume) (*tree.Tree, error) {
 	t, err := root(s.m, p.Manifest, s.id, s.boots, tree.Time{Sec: s.time})
 	if err != nil {
 		return nil, err
 	}
-	return t, p.customize(t, s.boots, s.m, s.id, s.time)
+	return t, p.customize(t, s, volumes)
 }
 
 // A disk is all that will be written, laid out.
 type disk struct {
-	size   int64
-	id     [16]byte
-	time   int64
-	arch   string
-	table  *gpt.Table
-	esp    *fat.Image
-	root   *ext4.Image
-	parts  map[string]storage.Partition // by file system
-	medium *medium                      // nil: a disk that is written when it boots
+	size    int64
+	id      [16]byte
+	time    int64
+	arch    string
+	table   *gpt.Table
+	esp     *fat.Image
+	root    *ext4.Image
+	parts   map[string]storage.Partition // those that a machine needs, by file system
+	volumes []*volume                    // the others, between the ESP and the root
+	medium  *medium                      // nil: a disk that is written when it boots
 }
 
 // layOut computes the disk, and refuses what does not fit.
@@ -164,15 +169,23 @@ func (p *Plan) layOut(s *source) (*disk, error) {
 	if _, err := io.ReadFull(random, d.id[:]); err != nil {
 		return nil, err
 	}
-	t, err := p.tree(s)
+	d.volumes = p.volumes()
+	if err := identify(d.volumes, random); err != nil {
+		return nil, err
+	}
+	t, err := p.tree(s, d.volumes)
 	if err != nil {
 		return nil, err
 	}
-	size, parts, err := p.divide(contentSize(t), d.arch)
+	files := espFiles(s.esp)
+	size, parts, err := p.divide(needs{root: contentSize(t), arch: d.arch, volumes: d.volumes, esp: files})
 	if err != nil {
 		return nil, err
 	}
 	if err := d.divide(size, parts, random); err != nil {
+		return nil, err
+	}
+	if err := d.layOutVolumes(s.m.Repo, random); err != nil {
 		return nil, err
 	}
 	espOptions, err := optionsOfESP(s, random)
@@ -183,7 +196,7 @@ func (p *Plan) layOut(s *source) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d, d.makeFileSystems(t, rootOptions, espFiles(s.esp), espOptions)
+	return d, d.makeFileSystems(t, rootOptions, files, espOptions)
 }
 
 const sectorSize = 512
@@ -196,13 +209,19 @@ func (d *disk) divide(size uint64, parts []storage.Partition, random io.Reader) 
 		return err
 	}
 	d.parts = map[string]storage.Partition{}
+	volumes := d.volumes // in the order of their partitions
 	for _, part := range parts {
-		d.parts[part.Filesystem] = part
+		if part.Mount == "" {
+			d.parts[part.Filesystem] = part
+			continue
+		}
+		volumes[0].part = part
+		volumes = volumes[1:]
 	}
 	return nil
 }
 
-// makeFileSystems lays out the file systems of the partitions.
+// makeFileSystems lays out the file systems of the partitions that a machine needs.
 func (d *disk) makeFileSystems(t *tree.Tree, root ext4.Options, files []fat.File, esp fat.Options) (err error) {
 	part := d.parts["vfat"]
 	esp.Size, esp.Label, esp.HiddenSectors = int64(part.Size), part.Name, uint32(part.Start/sectorSize)
@@ -212,7 +231,7 @@ func (d *disk) makeFileSystems(t *tree.Tree, root ext4.Options, files []fat.File
 	part = d.parts["ext4"]
 	root.Size, root.Label = int64(part.Size), part.Name
 	if d.root, err = ext4.New(t, root); err != nil {
-		return fmt.Errorf("root file system: %w", err)
+		return fmt.Errorf("root file system of %d MiB, for about %d MiB of files: %w", part.Size>>20, contentSize(t)>>20, err)
 	}
 	return nil
 }
@@ -272,6 +291,11 @@ func (d *disk) write(w io.WriterAt) error {
 	}
 	if err := d.esp.Write(io.NewOffsetWriter(w, int64(d.parts["vfat"].Start))); err != nil {
 		return fmt.Errorf("EFI system partition: %w", err)
+	}
+	for _, v := range d.volumes {
+		if err := v.write(io.NewOffsetWriter(w, int64(v.part.Start))); err != nil {
+			return fmt.Errorf("%s: %w", v.want.Key, err)
+		}
 	}
 	if err := d.root.Write(io.NewOffsetWriter(w, int64(d.parts["ext4"].Start))); err != nil {
 		return fmt.Errorf("root file system: %w", err)

@@ -95,7 +95,7 @@ func New(ctx context.Context, o Options) (*Plan, error) {
 	}
 	var err error
 	if p.makesDisks() {
-		if p.size, p.Partitions, err = p.divide(0, ""); err != nil {
+		if p.size, p.Partitions, err = p.divide(needs{volumes: p.volumes()}); err != nil {
 			return nil, err
 		}
 	}

@@ -53,7 +53,7 @@ func (p *Plan) layOutMedium(ctx context.Context, s *source) (*disk, error) {
 	if _, err := io.ReadFull(random, d.id[:]); err != nil {
 		return nil, err
 	}
-	t, err := p.tree(s)
+	t, err := p.tree(s, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -250,8 +250,8 @@ func (p *Plan) makesKind(medium bool) bool {
 	return false
 }
 
-// checkMedia refuses sizes where only media are made, and directories that cannot be
-// replaced.
+// checkMedia refuses sizes and partitions where only media are made, and directories
+// that cannot be replaced.
 func (p *Plan) checkMedia() error {
 	for _, f := range p.formats {
 		if f.folder == nil {
@@ -277,6 +277,9 @@ func (p *Plan) checkMedia() error {
 		if s.set {
 			return fmt.Errorf("%s: is for disks; the types iso and pxe are as large as what is in them", s.key)
 		}
+	}
+	if more := o.Customize.Partitions; len(more) > 0 {
+		return fmt.Errorf("%s: is for disks; the types iso and pxe have no partition beside the root", more[0].Key)
 	}
 	return nil
 }

@@ -24,9 +24,13 @@ import (
 // A Blueprint is what is wanted. The Key of a value is its name in the file, for
 // errors.
 type Blueprint struct {
-	Kargs       []string // more kernel arguments
-	DiskSize    Size     // the least of the disk
-	RootSize    Size     // the least of the root partition
+	Kargs      []string // more kernel arguments
+	DiskSize   Size     // the least of the disk
+	RootSize   Size     // the least of the root partition
+	Partitions []Partition
+	// Divided is set where something is said about the disk, if only that the usual
+	// layout is wanted.
+	Divided     bool
 	Groups      []Group
 	Users       []User
 	Directories []Directory
@@ -38,6 +42,15 @@ type Blueprint struct {
 type Size struct {
 	Key   string
 	Bytes uint64
+}
+
+// A Partition is one beside the root.
+type Partition struct {
+	Key        string
+	Mount      string // below /var; empty for swap space
+	Filesystem string // "ext4", "vfat" or "swap"
+	Label      string // of the file system; may be empty
+	Size       uint64 // the least, in bytes
 }
 
 // A Group is one to make.
@@ -102,6 +115,31 @@ func Parse(name string, data []byte) (*Blueprint, error) {
 		return nil, p.err
 	}
 	return b, b.check()
+}
+
+// ParseDisk reads only what a file says about the disk. The other keys of
+// customizations, and those beside it that a blueprint does not need, are passed over
+// and listed.
+func ParseDisk(name string, data []byte) (b *Blueprint, passed []string, err error) {
+	values, err := decode(name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &parser{}
+	t := &table{p: p, values: values}
+	b = &Blueprint{}
+	if c := t.table("customizations"); c != nil {
+		b.sizes(c)
+		passed = c.rest()
+	}
+	for _, key := range []string{"name", "description", "version"} {
+		t.take(key)
+	}
+	passed = append(passed, t.rest()...)
+	if p.err != nil {
+		return nil, nil, p.err
+	}
+	return b, passed, b.check()
 }
 
 func decode(name string, data []byte) (map[string]any, error) {
@@ -208,6 +246,11 @@ func (b *Blueprint) check() error {
 	}
 	for _, u := range b.Users {
 		errs = append(errs, add("user ", u.Name, u.Key))
+	}
+	for _, p := range b.Partitions {
+		if p.Mount != "" {
+			errs = append(errs, add("a file system at ", p.Mount, p.Key))
+		}
 	}
 	for _, d := range b.Directories {
 		errs = append(errs, add("", d.Path, d.Key))

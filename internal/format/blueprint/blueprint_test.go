@@ -17,6 +17,7 @@ func TestAll(t *testing.T) {
 	want := &blueprint.Blueprint{
 		Kargs:    []string{"nosmt=force", "quiet"},
 		RootSize: blueprint.Size{Key: "customizations.filesystem[0].minsize", Bytes: 25 << 29},
+		Divided:  true,
 		Groups: []blueprint.Group{
 			{Key: "customizations.group[0]", Name: "operators", GID: id(1050)},
 			{Key: "customizations.group[1]", Name: "web"},
@@ -75,6 +76,69 @@ func TestDisk(t *testing.T) {
 		} else if got := [2]uint64{b.DiskSize.Bytes, b.RootSize.Bytes}; got != want {
 			t.Errorf("%s: the sizes are %d, want %d", text, got, want)
 		}
+	}
+}
+
+// TestPartitions reads what is beside the root, in its order.
+func TestPartitions(t *testing.T) {
+	b, err := blueprint.Parse("config.toml", []byte(`
+[[customizations.disk.partitions]]
+mountpoint = "/var/log"
+minsize = "1 GiB"
+label = "log"
+
+[[customizations.disk.partitions]]
+mountpoint = "/"
+minsize = "5 GiB"
+
+[[customizations.disk.partitions]]
+fs_type = "swap"
+minsize = "512 MiB"
+
+[[customizations.disk.partitions]]
+type = "plain"
+mountpoint = "/var/exchange"
+fs_type = "vfat"
+minsize = "100 MiB"
+label = "EXCHANGE"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []blueprint.Partition{
+		{Key: "customizations.disk.partitions[0]", Mount: "/var/log", Filesystem: "ext4", Label: "log", Size: 1 << 30},
+		{Key: "customizations.disk.partitions[2]", Filesystem: "swap", Size: 512 << 20},
+		{Key: "customizations.disk.partitions[3]", Mount: "/var/exchange", Filesystem: "vfat", Label: "EXCHANGE", Size: 100 << 20},
+	}
+	if diff := cmp.Diff(want, b.Partitions); diff != "" || !b.Divided {
+		t.Errorf("partitions (-want +got):\n%s", diff)
+	}
+	b, err = blueprint.Parse("config.toml", []byte("[[customizations.filesystem]]\nmountpoint = \"/var/lib/data\"\nsize = \"1 GiB\""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = []blueprint.Partition{{Key: "customizations.filesystem[0]", Mount: "/var/lib/data", Filesystem: "ext4", Size: 1 << 30}}
+	if diff := cmp.Diff(want, b.Partitions); diff != "" {
+		t.Errorf("file systems (-want +got):\n%s", diff)
+	}
+}
+
+// TestParseDisk passes over what is not about the disk, wrong or not.
+func TestParseDisk(t *testing.T) {
+	b, passed, err := blueprint.ParseDisk("config.json", []byte(
+		`{"name": "x", "packages": [], "customizations": {"user": 1, "nonsense": {}, "filesystem": [{"mountpoint": "/", "minsize": "5 GiB"}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &blueprint.Blueprint{Divided: true, RootSize: blueprint.Size{Key: "customizations.filesystem[0].minsize", Bytes: 5 << 30}}
+	if diff := cmp.Diff(want, b); diff != "" {
+		t.Errorf("ParseDisk (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"customizations.nonsense", "customizations.user", "packages"}, passed); diff != "" {
+		t.Errorf("passed over (-want +got):\n%s", diff)
+	}
+	if _, _, err := blueprint.ParseDisk("config.toml", []byte("[customizations.disk]\ntype = \"dos\"")); err == nil || !strings.HasPrefix(err.Error(), "customizations.disk.type: ") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
@@ -156,7 +220,7 @@ func TestRefused(t *testing.T) {
 		{"[[customizations.directories]]\npath = \"/opt/x\"", "customizations.directories[0].path: /opt/x is the image's"},
 		{"[[customizations.directories]]\npath = \"/etc/x\"\nensure_parents = 1", "customizations.directories[0].ensure_parents: want true or false"},
 		{"[[customizations.directories]]\npath = \"/etc/x\"\n[[customizations.files]]\npath = \"/etc/x\"", "customizations.files[0]: /etc/x is in customizations.directories[0] already"},
-		{"[[customizations.filesystem]]\nmountpoint = \"/var/data\"\nminsize = 1", `customizations.filesystem[0].mountpoint: "/var/data" is not supported yet`},
+		{"[[customizations.filesystem]]\nmountpoint = \"/var/data\"\nminsize = 1", "customizations.filesystem[0].minsize: 1 bytes are too few for ext4"},
 		{"[[customizations.filesystem]]\nmountpoint = \"/\"", "customizations.filesystem[0].minsize: want the least size"},
 		{"[[customizations.filesystem]]\nmountpoint = \"/\"\nminsize = \"10 G\"", "customizations.filesystem[0].minsize: size \"10 G\""},
 		{"[[customizations.filesystem]]\nmountpoint = \"/\"\nminsize = \"1e3 MB\"", "customizations.filesystem[0].minsize: size"},
@@ -166,8 +230,19 @@ func TestRefused(t *testing.T) {
 		{"[customizations]\ndisk.minsize = 1\nfilesystem = [{mountpoint = \"/\", minsize = 1}]", "customizations.disk: cannot be used together"},
 		{"[customizations.disk]\ntype = \"dos\"", "customizations.disk.type:"},
 		{"[customizations.disk]\nsector_size = 4096", "customizations.disk.sector_size: is not supported"},
-		{"[[customizations.disk.partitions]]\ntype = \"lvm\"", `customizations.disk.partitions[0].type: "lvm" is not supported yet`},
-		{"[[customizations.disk.partitions]]\nfs_type = \"swap\"", `customizations.disk.partitions[0].fs_type: "swap"`},
+		{"[[customizations.disk.partitions]]\ntype = \"lvm\"", `customizations.disk.partitions[0].type: "lvm" is not supported: volumes`},
+		{"[[customizations.disk.partitions]]\nfs_type = \"swap\"", "customizations.disk.partitions[0].minsize: want the least size of the partition"},
+		{"[[customizations.disk.partitions]]\nfs_type = \"swap\"\nmountpoint = \"/var/x\"", "customizations.disk.partitions[0].mountpoint: swap space has none"},
+		{"[[customizations.disk.partitions]]\nfs_type = \"xfs\"\nmountpoint = \"/var/x\"", `customizations.disk.partitions[0].fs_type: "xfs" is not supported: ext4, vfat and swap are`},
+		{"[[customizations.disk.partitions]]\nfs_type = \"xfs\"\nmountpoint = \"/\"\nminsize = 1", `customizations.disk.partitions[0].fs_type: "xfs" is not supported yet for the root`},
+		{"[[customizations.disk.partitions]]\ntype = \"btrfs\"\nsubvolumes = []", `customizations.disk.partitions[0].type: "btrfs" is not supported: volumes`},
+		{"[[customizations.disk.partitions]]\nmountpoint = \"/boot\"\nminsize = \"1 GiB\"", "customizations.disk.partitions[0].mountpoint: /boot is the image's"},
+		{"[[customizations.filesystem]]\nmountpoint = \"/var\"\nminsize = \"1 GiB\"", "customizations.filesystem[0].mountpoint: /var is a part of the root's file system"},
+		{"[[customizations.filesystem]]\nmountpoint = \"/var/a b\"\nminsize = \"1 GiB\"", "customizations.filesystem[0].mountpoint: \"/var/a b\" is not an absolute path"},
+		{"[[customizations.filesystem]]\nmountpoint = \"/var/a/../b\"\nminsize = \"1 GiB\"", "customizations.filesystem[0].mountpoint: \"/var/a/../b\" is not an absolute path"},
+		{"[[customizations.filesystem]]\nmountpoint = \"/var/a\"\nminsize = \"1 GiB\"\n[[customizations.filesystem]]\nmountpoint = \"/var/a\"\nminsize = \"1 GiB\"", "customizations.filesystem[1]: /var/a is in customizations.filesystem[0] already"},
+		{"[[customizations.disk.partitions]]\nmountpoint = \"/var/x\"\nminsize = \"1 GiB\"\nlabel = \"seventeen letters\"", "customizations.disk.partitions[0].label: \"seventeen letters\" has 17 bytes, ext4 takes 16"},
+		{"[[customizations.disk.partitions]]\nmountpoint = \"/var/x\"\nminsize = \"33 MiB\"\nfs_type = \"vfat\"", "customizations.disk.partitions[0].minsize: 34603008 bytes are too few for vfat"},
 		{"[[customizations.disk.partitions]]\nmountpoint = \"/\"\nlabel = \"x\"\nminsize = 1", "customizations.disk.partitions[0].label: is not supported"},
 	} {
 		if _, err := blueprint.Parse("config.toml", []byte(c.text)); err == nil || !strings.HasPrefix(err.Error(), c.want) {

@@ -44,6 +44,6 @@ func refused() map[string]string {
 		"ignition":           "disk images with Ignition cannot be made yet",
 		"fdo":                installer,
 		"iso":                installer,
-		"partitioning_mode":  "the disk has always the same partitions",
+		"partitioning_mode":  "partitions are always plain",
 	}
 }

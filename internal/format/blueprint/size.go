@@ -3,26 +3,23 @@ package blueprint
 import (
 	"fmt"
 	"math"
+	"path"
 	"strconv"
 	"strings"
 )
 
 // sizes reads what is said about the disk.
 func (b *Blueprint) sizes(c *table) {
-	for _, f := range c.tables("filesystem") {
-		b.rootOnly(f)
-		size := f.size("minsize")
-		if size == 0 {
-			size = f.size("size") // what minsize was called
-		}
-		b.root(f, "minsize", size)
-		f.end()
+	filesystems := c.tables("filesystem")
+	for _, f := range filesystems {
+		b.filesystem(f)
 	}
 	d := c.table("disk")
+	b.Divided = d != nil || len(filesystems) > 0
 	if d == nil {
 		return
 	}
-	if b.RootSize.Bytes != 0 {
+	if len(filesystems) > 0 {
 		c.fail("disk", "cannot be used together with %s", c.key("filesystem"))
 	}
 	if kind := d.string("type"); kind != "" && kind != "gpt" {
@@ -36,29 +33,94 @@ func (b *Blueprint) sizes(c *table) {
 	d.end()
 }
 
-// partition reads a partition, which has to be the root.
-func (b *Blueprint) partition(t *table) {
-	if kind := t.string("type"); kind != "" && kind != "plain" {
-		t.fail("type", "%q is not supported yet: only plain is", kind)
+// filesystem reads a file system of which only the place and the size are said.
+func (b *Blueprint) filesystem(t *table) {
+	mount := t.mount()
+	key, size := "minsize", t.size("minsize")
+	if size == 0 {
+		if old := t.size("size"); old != 0 { // what minsize was called
+			key, size = "size", old
+		}
 	}
-	if fs := t.string("fs_type"); fs != "" && fs != "ext4" {
-		t.fail("fs_type", "%q is not supported yet: only ext4 is", fs)
+	if mount == "/" {
+		b.root(t, key, size)
+	} else {
+		b.more(t, Partition{Mount: mount, Filesystem: "ext4", Size: size})
 	}
-	b.rootOnly(t)
-	fixed := "it is always the same"
-	t.refuse(map[string]string{
-		"label": fixed, "part_type": fixed, "part_label": fixed, "part_uuid": "--seed decides it",
-		"name": "volumes cannot be made yet", "logical_volumes": "volumes cannot be made yet", "subvolumes": "volumes cannot be made yet",
-	})
-	b.root(t, "minsize", t.size("minsize"))
 	t.end()
 }
 
-// rootOnly refuses a file system that is not the root.
-func (b *Blueprint) rootOnly(t *table) {
-	if m := t.string("mountpoint"); m != "/" {
-		t.fail("mountpoint", "%q is not supported yet: only / is", m)
+// partition reads a partition.
+func (b *Blueprint) partition(t *table) {
+	switch kind := t.string("type"); kind {
+	case "", "plain":
+	case "lvm", "btrfs":
+		t.fail("type", "%q is not supported: volumes cannot be made, only plain partitions", kind)
+	default:
+		t.fail("type", "%q is not known", kind)
 	}
+	const volumes = "volumes cannot be made"
+	t.refuse(map[string]string{
+		"part_type": "it follows from fs_type", "part_label": "it is the label of the file system", "part_uuid": "--seed decides it",
+		"name": volumes, "logical_volumes": volumes, "subvolumes": volumes,
+	})
+	p := Partition{Filesystem: t.string("fs_type")}
+	size := t.size("minsize")
+	if p.Filesystem == "swap" {
+		if t.string("mountpoint") != "" {
+			t.fail("mountpoint", "swap space has none")
+		}
+	} else {
+		p.Mount = t.mount()
+	}
+	if p.Filesystem == "" {
+		p.Filesystem = "ext4"
+	}
+	if p.Mount == "/" {
+		if p.Filesystem != "ext4" {
+			t.fail("fs_type", "%q is not supported yet for the root: only ext4 is", p.Filesystem)
+		}
+		t.refuse(map[string]string{"label": "that of the root is always the same"})
+		b.root(t, "minsize", size)
+	} else {
+		p.Label, p.Size = t.string("label"), size
+		b.more(t, p)
+	}
+	t.end()
+}
+
+// more adds a partition beside the root. What is wrong with it is told by its key.
+func (b *Blueprint) more(t *table, p Partition) {
+	most, known := map[string]int{"ext4": 16, "vfat": 11, "swap": 15}[p.Filesystem]
+	switch {
+	case !known:
+		t.fail("fs_type", "%q is not supported: ext4, vfat and swap are", p.Filesystem)
+	case len(p.Label) > most:
+		t.fail("label", "%q has %d bytes, %s takes %d", p.Label, len(p.Label), p.Filesystem, most)
+	case p.Size == 0:
+		t.fail("minsize", "want the least size of the partition")
+	case p.Size > 1<<50:
+		t.fail("minsize", "%d bytes are too many", p.Size)
+	case p.Filesystem == "ext4" && p.Size < 16<<20, p.Filesystem == "vfat" && p.Size < 34<<20, p.Size < 1<<20:
+		t.fail("minsize", "%d bytes are too few for %s", p.Size, p.Filesystem)
+	}
+	p.Key = t.name
+	b.Partitions = append(b.Partitions, p)
+}
+
+// mount is a place for a file system: the root, or below /var.
+func (t *table) mount() string {
+	m := t.string("mountpoint")
+	switch {
+	case m == "/":
+	case !path.IsAbs(m) || path.Clean(m) != m || strings.ContainsAny(m, "\x00\n\t\\ #\""):
+		t.fail("mountpoint", "%q is not an absolute path without dots, blanks and the like", m)
+	case m == "/var":
+		t.fail("mountpoint", "/var is a part of the root's file system, which all deployments share; what is below it can be a file system of its own")
+	case !strings.HasPrefix(m, "/var/"):
+		t.fail("mountpoint", "%s is the image's, or /etc of a deployment: only / and what is below /var can be a file system of its own", m)
+	}
+	return m
 }
 
 func (b *Blueprint) root(t *table, key string, size uint64) {

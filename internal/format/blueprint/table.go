@@ -46,6 +46,14 @@ func (t *table) end() {
 	}
 }
 
+// rest lists the keys that are left.
+func (t *table) rest() (all []string) {
+	for _, key := range slices.Sorted(maps.Keys(t.values)) {
+		all = append(all, t.key(key))
+	}
+	return all
+}
+
 // refuse refuses the keys that are known and not honoured, with the reason.
 func (t *table) refuse(reasons map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(t.values)) {

@@ -1,5 +1,6 @@
 // Package custom puts what an owner wants beside the image into the /etc and the /var
-// of a deployment: users, groups, directories, files.
+// of a deployment: users, groups, directories, files. What is to be in file systems of
+// their own is taken out again.
 //
 // It works on trees in memory and knows nothing of disks; who makes a file system of
 // the trees, or writes them to one, is its caller.
@@ -30,13 +31,19 @@ func Apply(want *blueprint.Blueprint, s System) error {
 	if len(want.Groups)+len(want.Users)+len(want.Directories)+len(want.Files) == 0 {
 		return nil
 	}
-	v := &view{image: s.Image, etc: s.Etc, varDir: s.Var, read: s.Read, mtime: tree.Time{Sec: s.Now}}
-	var err error
-	if v.labels, err = layer.ReadLabels(s.Image, v.read); err != nil {
+	v, err := s.view()
+	if err != nil {
 		return err
 	}
 	c := &customizer{view: v, want: want, salt: s.Salt}
 	return c.apply(s.Now / (24 * 60 * 60))
+}
+
+// view looks at the system, to change it.
+func (s System) view() (v *view, err error) {
+	v = &view{image: s.Image, etc: s.Etc, varDir: s.Var, read: s.Read, mtime: tree.Time{Sec: s.Now}}
+	v.labels, err = layer.ReadLabels(s.Image, v.read)
+	return v, err
 }
 
 // A customizer puts into the trees what is wanted there.

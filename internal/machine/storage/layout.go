@@ -32,8 +32,19 @@ type Partition struct {
 	Type       gpt.GUID
 	Start      uint64 // in bytes
 	Size       uint64 // in bytes
-	Filesystem string // "ext4", "vfat", or empty for none
+	Filesystem string // "ext4", "vfat", "swap", or empty for none
 	Attributes uint64 // those of package gpt
+	// Mount is where one of Options.More is mounted, "swap" for swap space; empty
+	// for the others.
+	Mount string
+}
+
+// An Extra is a partition that is wanted beside those that a machine needs.
+type Extra struct {
+	Name       string // at most 36 UTF-16 units
+	Mount      string // as in Partition
+	Size       uint64 // the least, in bytes
+	Filesystem string // "ext4", "vfat" or "swap"
 }
 
 // Options say how a disk is laid out. The zero value is an ext4 root over the
@@ -43,11 +54,13 @@ type Options struct {
 	RootSize   uint64 // of the root partition, in bytes; 0: the rest of the disk
 	Filesystem string // of the root: "ext4", which empty means too
 	Arch       string // "amd64" or "arm64"; empty: this machine's
+	ESPSize    uint64 // the least of the EFI system partition, in bytes; 0: 1 GiB
+	More       []Extra
 }
 
 // Layout divides a disk of the given size: a BIOS boot partition (only amd64,
-// kept free for a boot loader of that kind), the EFI system partition, the
-// root.
+// kept free for a boot loader of that kind), the EFI system partition, what more
+// is wanted, in its order, and the root, which is the last one so that it can grow.
 func Layout(diskSize uint64, o Options) ([]Partition, error) {
 	fs := o.Filesystem
 	switch fs {
@@ -79,7 +92,15 @@ func Layout(diskSize uint64, o Options) ([]Partition, error) {
 	if arch == "amd64" {
 		add(roleBIOSBoot, gpt.BIOSBoot, biosBootSize, "")
 	}
-	add(roleESP, gpt.ESP, espSize, "vfat")
+	add(roleESP, gpt.ESP, whole(max(espSize, o.ESPSize)), "vfat")
+	for _, e := range o.More {
+		kind := gpt.Linux
+		if e.Filesystem == "swap" {
+			kind = gpt.Swap
+		}
+		add(e.Name, kind, whole(e.Size), e.Filesystem)
+		parts[len(parts)-1].Mount = e.Mount
+	}
 	size, err := rootSize(diskSize, at, o.RootSize)
 	if err != nil {
 		return nil, err
@@ -89,6 +110,9 @@ func Layout(diskSize uint64, o Options) ([]Partition, error) {
 	parts[len(parts)-1].Attributes = gpt.GrowFileSystem
 	return parts, nil
 }
+
+// whole rounds up to whole grains.
+func whole(size uint64) uint64 { return (size + grain - 1) / grain * grain }
 
 // rootSize is the size of the root partition that begins at start.
 func rootSize(diskSize, start, want uint64) (uint64, error) {
@@ -117,7 +141,11 @@ func describe(parts []Partition) string {
 		if fs == "" {
 			fs = "-"
 		}
-		fmt.Fprintf(&b, "%d  %-10s  %10s  %-4s  %s\n", i+1, p.Name, formatSize(p.Size), fs, p.Type)
+		fmt.Fprintf(&b, "%d  %-10s  %10s  %-4s  %s", i+1, p.Name, formatSize(p.Size), fs, p.Type)
+		if p.Mount != "" && p.Mount != p.Filesystem {
+			fmt.Fprintf(&b, "  %s", p.Mount)
+		}
+		b.WriteString("\n")
 	}
 	return b.String()
 }
