@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/bootc-go/bootc/internal/format/iso9660"
@@ -108,7 +109,7 @@ func copyModules(s *source, dir *tree.Node, to *os.Root) error {
 func biosConfig(s *source, m *medium) string {
 	uuid := time.Unix(s.time, 0).UTC().Format("2006-01-02-15-04-05-") + "00"
 	return fmt.Sprintf("search --no-floppy --set=iso --fs-uuid %s\nloopback esp ($iso)/efi.img\nset root=esp\nlinux %s %s\ninitrd %s\nboot\n",
-		uuid, m.entry.Get("linux"), m.options, m.entry.Get("initrd"))
+		uuid, m.entry.Get("linux"), m.options, strings.Join(m.entry.All("initrd"), " "))
 }
 
 // tell tells the loader where it stands: the BIOS reads only its begin.

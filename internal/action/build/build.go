@@ -28,6 +28,7 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/action/install"
 	"github.com/bootc-go/bootc/internal/format/blueprint"
+	"github.com/bootc-go/bootc/internal/machine/custom"
 	"github.com/bootc-go/bootc/internal/machine/storage"
 )
 
@@ -50,6 +51,8 @@ type Options struct {
 	// Time is when everything that the image does not date was made, in seconds
 	// since 1970; nil: when the image was made.
 	Time *int64
+	// NoCloud is for cloud-init; nil: nothing.
+	NoCloud *custom.Seed
 	// Customize says what else is on the disk, and how large it must be.
 	Customize blueprint.Blueprint
 }
@@ -134,11 +137,19 @@ func (p *Plan) String() string {
 	if len(p.Options.Install.SSHKeys) > 0 {
 		b.WriteString("SSH keys of root: yes\n")
 	}
+	for _, c := range p.Options.Install.Credentials {
+		fmt.Fprintf(&b, "Credential: %s\n", c.Name)
+	}
+	if s := p.Options.NoCloud; s != nil {
+		fmt.Fprintf(&b, "For cloud-init: %s\n", s.Names())
+	}
 	describe(&b, &p.Options.Customize)
 	for _, f := range p.formats {
 		if f.folder != nil {
 			for _, name := range f.folder.names {
-				fmt.Fprintf(&b, "File: %s\n", filepath.Join(p.file(f.ending), name))
+				if f.folder.has(p, name) {
+					fmt.Fprintf(&b, "File: %s\n", filepath.Join(p.file(f.ending), name))
+				}
 			}
 			continue
 		}

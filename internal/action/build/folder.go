@@ -12,6 +12,8 @@ import (
 // A folder is a type that is a directory of several files.
 type folder struct {
 	names []string // of all files that can be in it
+	// has reports whether a plan makes the file of a name.
+	has func(p *Plan, name string) bool
 	// make makes the files for a medium in the directory, whatever is complete
 	// without a disk.
 	make func(dir *output, d *disk) (outputs, error)

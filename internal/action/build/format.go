@@ -48,7 +48,7 @@ func formats() []format {
 			},
 		}},
 		{name: "iso", ending: "iso", medium: true, open: target(vdisk.NewRaw)},
-		{name: "pxe", ending: "pxe", medium: true, folder: &folder{names: pxeNames(), make: makePXE}},
+		{name: "pxe", ending: "pxe", medium: true, folder: &folder{names: pxeNames(), has: pxeHas, make: makePXE}},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,14 +27,16 @@ import (
 // machine gets over the network. See docs/formats/iso9660.md and docs/formats/pxe.md.
 type medium struct {
 	tables *iso9660.Volume
-	// kernel and initrd boot it with the command line options; not set if a unified
-	// kernel image does, which has its own.
-	kernel, initrd *boot.File
-	entry          bls.Entry // with their paths
-	options        string
-	bios           *biosLoader // nil: the BIOS does not boot it, and noBIOS says why
-	noBIOS         string
-	archive        *cpio.Archive // of the root; nil if no type needs one
+	// kernel and initrds boot it with the command line options; not set if a unified
+	// kernel image does, which has its own. The first initrd is the image's, a second
+	// one has the credentials.
+	kernel  *boot.File
+	initrds []*boot.File
+	entry   bls.Entry // with their paths
+	options string
+	bios    *biosLoader // nil: the BIOS does not boot it, and noBIOS says why
+	noBIOS  string
+	archive *cpio.Archive // of the root; nil if no type needs one
 }
 
 // The files of an ISO.
@@ -139,19 +142,18 @@ func (m *medium) espFiles(s *source, uuid [16]byte) ([]fat.File, error) {
 	e.Set("options", m.options)
 	m.entry = e.Entry
 	var text *fat.File
-	files := espFiles(s.esp)
+	files, found := espFiles(s.esp), map[string]*boot.File{}
 	for k, f := range files {
-		switch "/" + f.Name {
-		case e.Get("linux"):
-			m.kernel = &boot.File{Open: f.Open, Size: f.Size}
-		case e.Get("initrd"):
-			m.initrd = &boot.File{Open: f.Open, Size: f.Size}
-		}
+		found["/"+f.Name] = &boot.File{Open: f.Open, Size: f.Size}
 		if path.Base(f.Name) == e.Name.String() {
 			text = &files[k]
 		}
 	}
-	if m.kernel == nil || m.initrd == nil || text == nil {
+	m.kernel = found[e.Get("linux")]
+	for _, name := range e.All("initrd") {
+		m.initrds = append(m.initrds, found[name])
+	}
+	if m.kernel == nil || len(m.initrds) == 0 || slices.Contains(m.initrds, nil) || text == nil {
 		return nil, errors.New("internal error: no kernel, initrd or text of the boot entry")
 	}
 	data := e.Bytes()

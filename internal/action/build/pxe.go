@@ -15,14 +15,21 @@ import (
 
 // The files of a network boot.
 const (
-	pxeKernel = "vmlinuz"
-	pxeInitrd = "initrd"
-	pxeRoot   = "root.cpio"
-	pxeIPXE   = "boot.ipxe"
-	pxeGRUB   = "grub.cfg"
+	pxeKernel      = "vmlinuz"
+	pxeInitrd      = "initrd"
+	pxeCredentials = "credentials.cpio"
+	pxeRoot        = "root.cpio"
+	pxeIPXE        = "boot.ipxe"
+	pxeGRUB        = "grub.cfg"
 )
 
-func pxeNames() []string { return []string{pxeKernel, pxeInitrd, pxeRoot, pxeIPXE, pxeGRUB} }
+func pxeNames() []string {
+	return []string{pxeKernel, pxeInitrd, pxeCredentials, pxeRoot, pxeIPXE, pxeGRUB}
+}
+
+func pxeHas(p *Plan, name string) bool {
+	return name != pxeCredentials || len(p.Options.Install.Credentials) > 0
+}
 
 // rootInInitramfs is where the initramfs finds the root.
 const rootInInitramfs = "bootc/root.img"
@@ -59,16 +66,18 @@ func checkScripted(line string) error {
 // makePXE begins the files of a network boot, and completes all but the root.
 func makePXE(dir *output, d *disk) (all outputs, err error) {
 	m := d.medium
-	for _, f := range []struct {
+	type file struct {
 		name string
 		file *boot.File
 		text string
-	}{
-		{pxeKernel, m.kernel, ""},
-		{pxeInitrd, m.initrd, ""},
-		{pxeIPXE, nil, ipxeScript(m.options)},
-		{pxeGRUB, nil, grubConfig(m.options)},
-	} {
+	}
+	files, initrds := []file{{pxeKernel, m.kernel, ""}}, []string{pxeInitrd, pxeCredentials}[:len(m.initrds)]
+	for k, name := range initrds {
+		files = append(files, file{name, m.initrds[k], ""})
+	}
+	initrds = append(initrds, pxeRoot)
+	files = append(files, file{pxeIPXE, nil, ipxeScript(initrds, m.options)}, file{pxeGRUB, nil, grubConfig(initrds, m.options)})
+	for _, f := range files {
 		o, err := dir.create(f.name)
 		if err != nil {
 			return all, err
@@ -107,13 +116,24 @@ func copyTo(w io.Writer, f *boot.File) error {
 
 // ipxeScript starts from where the script itself came from. A kernel that was started
 // by UEFI asks for what initrd= names; the BIOS gets all of them in one piece.
-func ipxeScript(options string) string {
-	return fmt.Sprintf("#!ipxe\nkernel %[1]s initrd=%[2]s initrd=%[3]s %[4]s\ninitrd %[2]s\ninitrd %[3]s\nboot\n", pxeKernel, pxeInitrd, pxeRoot, options)
+func ipxeScript(initrds []string, options string) string {
+	var b strings.Builder
+	b.WriteString("#!ipxe\nkernel " + pxeKernel)
+	for _, name := range initrds {
+		b.WriteString(" initrd=" + name)
+	}
+	b.WriteString(" " + options + "\n")
+	for _, name := range initrds {
+		b.WriteString("initrd " + name + "\n")
+	}
+	b.WriteString("boot\n")
+	return b.String()
 }
 
 // grubConfig starts from where the file itself came from.
-func grubConfig(options string) string {
-	return fmt.Sprintf("linux $config_directory/%s %s\ninitrd $config_directory/%s $config_directory/%s\nboot\n", pxeKernel, options, pxeInitrd, pxeRoot)
+func grubConfig(initrds []string, options string) string {
+	const dir = " $config_directory/"
+	return "linux" + dir + pxeKernel + " " + options + "\ninitrd" + dir + strings.Join(initrds, dir) + "\nboot\n"
 }
 
 // An archived disk keeps one of its partitions, as the file of an archive.

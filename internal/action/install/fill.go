@@ -106,6 +106,9 @@ func (p *Plan) steps(m *machine.Machine, img *images.Image, st state, system *bo
 		{Name: "copying the boot loader", Do: func(ctx context.Context) error {
 			return m.InstallLoader(ctx, img)
 		}},
+		{Name: "copying credentials", Do: func(ctx context.Context) error {
+			return p.writeCredentials(ctx, m, system.UKI == nil)
+		}},
 		{Name: "copying kernel and initrd", Do: func(ctx context.Context) (err error) {
 			artefacts, err = m.WriteArtefacts(ctx, id, system)
 			o.BootDigest = artefacts.Digest

@@ -24,6 +24,7 @@ import (
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/content/registry"
 	"github.com/bootc-go/bootc/internal/format/blueprint"
+	"github.com/bootc-go/bootc/internal/format/credential"
 	"github.com/bootc-go/bootc/internal/format/gpt"
 	"github.com/bootc-go/bootc/internal/format/installconfig"
 	"github.com/bootc-go/bootc/internal/machine"
@@ -38,6 +39,8 @@ type Options struct {
 	Target  bootc.Ref // what the machine follows later; zero: Source
 	Kargs   []string  // more kernel arguments
 	SSHKeys []byte    // authorized_keys of root; nil: none
+	// Credentials are for systemd, in every boot; see package credential.
+	Credentials []credential.Credential
 	// Medium is what the system was booted from, if the image is to be the medium's:
 	// Source, the first kernel arguments and whether fs-verity may be missing are the
 	// medium's then. It stays the caller's; nil: Source says where the image is.
@@ -80,6 +83,9 @@ type source interface {
 func New(ctx context.Context, o Options) (_ *Plan, err error) {
 	if err := checkKargs(o.Kargs); err != nil {
 		return nil, fmt.Errorf("--karg: %w", err)
+	}
+	if err := credential.Check(o.Credentials); err != nil {
+		return nil, err
 	}
 	p := &Plan{}
 	if o.Medium != nil {

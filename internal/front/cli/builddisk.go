@@ -22,12 +22,14 @@ import (
 type buildDisk struct {
 	progressFlags
 	settingFlags
+	credentialFlags
 	types                     []string
 	output, name, store, seed string
 	target, targetTransport   string
 	size, rootSize            string
 	kargs                     []string
 	sshKeys, config           string
+	noCloud                   string
 	arch                      string
 	keep                      int
 	allowMissing, dryRun      bool
@@ -60,6 +62,8 @@ func (a *App) buildDiskCommand() *cobra.Command {
 	flags.StringVar(&f.targetTransport, "target-transport", "registry", "how --target-imgref is to be read")
 	flags.StringArrayVar(&f.kargs, "karg", nil, "add a kernel argument (may be repeated)")
 	flags.StringVar(&f.sshKeys, "root-ssh-authorized-keys", "", "let the keys in `FILE` log in as root")
+	f.credentialFlags.add(cmd)
+	flags.StringVar(&f.noCloud, "nocloud", "", "let cloud-init read the seed in the directory, or the user data in the file `PATH`")
 	flags.StringVar(&f.config, "config", "", "add what `FILE` says: users, files, sizes, in the format of bootc-image-builder (config.toml or config.json)")
 	flags.BoolVar(&f.allowMissing, "allow-missing-verity", false, "make a machine that boots although fs-verity is missing")
 	flags.StringVar(&f.arch, "arch", "", "take the image for `ARCH`, such as arm64 (default: this machine's)")
@@ -120,11 +124,19 @@ func (f *buildDisk) options(image string) (o build.Options, err error) {
 			return o, fmt.Errorf("--target-imgref: %w", err)
 		}
 	}
-	if f.config == "-" && f.sshKeys == "-" {
-		return o, errors.New("--config and --root-ssh-authorized-keys cannot both be read from standard input")
+	if err := f.checkInput(); err != nil {
+		return o, err
+	}
+	if err := f.credentialFlags.apply(&o.Install); err != nil {
+		return o, err
 	}
 	if f.sshKeys != "" {
 		if o.Install.SSHKeys, err = readFile("--root-ssh-authorized-keys", f.sshKeys); err != nil {
+			return o, err
+		}
+	}
+	if f.noCloud != "" {
+		if o.NoCloud, err = readSeed("--nocloud", f.noCloud); err != nil {
 			return o, err
 		}
 	}
@@ -151,6 +163,20 @@ func (f *buildDisk) options(image string) (o build.Options, err error) {
 	}
 	o.Time, err = sourceDate(os.Getenv("SOURCE_DATE_EPOCH"))
 	return o, err
+}
+
+// checkInput refuses options that would all read standard input.
+func (f *buildDisk) checkInput() error {
+	n := f.credentialFlags.fromInput()
+	for _, name := range []string{f.config, f.sshKeys, f.noCloud} {
+		if name == "-" {
+			n++
+		}
+	}
+	if n > 1 {
+		return fmt.Errorf("%d options cannot all be read from standard input", n)
+	}
+	return nil
 }
 
 // customize reads the config.

@@ -1,6 +1,6 @@
 // Package custom puts what an owner wants beside the image into the /etc and the /var
-// of a deployment: users, groups, directories, files. What is to be in file systems of
-// their own is taken out again.
+// of a deployment: users, groups, directories, files, a seed for cloud-init. What is to be
+// in file systems of their own is taken out again.
 //
 // It works on trees in memory and knows nothing of disks; who makes a file system of
 // the trees, or writes them to one, is its caller.
@@ -23,7 +23,7 @@ type System struct {
 	Etc, Var *tree.Node
 	Read     layer.Reader // the content of a file of any of the three
 	Now      int64        // dates what is made, in seconds since 1970
-	Salt     string       // what the salts of passwords are made of
+	Salt     string       // what the salts of passwords, and the names of machines, are made of
 }
 
 // Apply puts into the system what is wanted. Errors begin with the name of a key.
