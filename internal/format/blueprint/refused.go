@@ -41,7 +41,7 @@ func refused() map[string]string {
 		"firstboot":          "a unit in customizations.files does the same",
 		"sshd":               "a file in /etc/ssh/sshd_config.d in customizations.files does the same",
 		"bootloader":         "the boot loader is the image's",
-		"ignition":           "disk images with Ignition cannot be made yet",
+		"ignition":           "boot entries cannot ask for Ignition in the first boot alone",
 		"fdo":                installer,
 		"iso":                installer,
 		"partitioning_mode":  "partitions are always plain",

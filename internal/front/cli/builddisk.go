@@ -29,7 +29,7 @@ type buildDisk struct {
 	size, rootSize            string
 	kargs                     []string
 	sshKeys, config           string
-	noCloud                   string
+	noCloud, ignition         string
 	arch                      string
 	keep                      int
 	allowMissing, dryRun      bool
@@ -64,6 +64,7 @@ func (a *App) buildDiskCommand() *cobra.Command {
 	flags.StringVar(&f.sshKeys, "root-ssh-authorized-keys", "", "let the keys in `FILE` log in as root")
 	f.credentialFlags.add(cmd)
 	flags.StringVar(&f.noCloud, "nocloud", "", "let cloud-init read the seed in the directory, or the user data in the file `PATH`")
+	flags.StringVar(&f.ignition, "ignition", "", "refused: boot entries cannot ask for Ignition in the first boot alone (`FILE`)")
 	flags.StringVar(&f.config, "config", "", "add what `FILE` says: users, files, sizes, in the format of bootc-image-builder (config.toml or config.json)")
 	flags.BoolVar(&f.allowMissing, "allow-missing-verity", false, "make a machine that boots although fs-verity is missing")
 	flags.StringVar(&f.arch, "arch", "", "take the image for `ARCH`, such as arm64 (default: this machine's)")
@@ -126,6 +127,9 @@ func (f *buildDisk) options(image string) (o build.Options, err error) {
 	}
 	if err := f.checkInput(); err != nil {
 		return o, err
+	}
+	if f.ignition != "" {
+		return o, errors.New("--ignition is not supported: boot entries cannot ask for Ignition in the first boot alone; --nocloud, --config and credentials are there")
 	}
 	if err := f.credentialFlags.apply(&o.Install); err != nil {
 		return o, err

@@ -58,6 +58,7 @@ func TestExitStatus(t *testing.T) {
 		{"build-disk --nocloud /nonexistent x", 1, "--nocloud: stat /nonexistent: no such file"},
 		{"build-disk --nocloud testdata x", 1, "is not a file of a seed (meta-data, network-config, user-data, vendor-data)"},
 		{"build-disk --keep -1 x", 1, "--keep -1: want a number from 0 on"},
+		{"build-disk --ignition x x", 1, "--ignition is not supported: "},
 		{"status --format xml", 2, "want one of humanreadable, yaml, json"},
 		{"status --format-version 7", 1, "unsupported format version: 7"},
 	} {
