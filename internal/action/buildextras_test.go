@@ -120,3 +120,29 @@ func TestBuildSeed(t *testing.T) {
 		t.Errorf("left behind: %v %v", left, err)
 	}
 }
+
+// TestBuildKeep builds two images with a store that keeps one, and with a repository
+// that is no store of ours, which keeps all.
+func TestBuildKeep(t *testing.T) {
+	for _, ours := range []bool{true, false} {
+		l := newStore(t)
+		o := l.toBuild("qcow2")
+		o.Keep = 1
+		l.build(o)
+		tag := filepath.Join(o.Store, "CACHEDIR.TAG")
+		if _, err := os.Stat(tag); err != nil {
+			t.Error(err)
+		}
+		if !ours {
+			must(t, os.Remove(tag))
+		}
+		v2().save(l, "v1")
+		l.build(o)
+		tags, err := os.ReadDir(filepath.Join(o.Store, "streams/refs/oci"))
+		must(t, err)
+		if want := map[bool]int{true: 1, false: 2}[ours]; len(tags) != want {
+			t.Errorf("a store of ours: %v; %d images are kept, want %d", ours, len(tags), want)
+		}
+		l.build(o) // from what is left
+	}
+}
