@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bootc-go/bootc/internal/format/gpt"
 	"github.com/bootc-go/bootc/internal/machine/storage"
 )
 
@@ -186,4 +187,34 @@ func lookPath(name string) (string, error) {
 		}
 	}
 	return exec.LookPath(name)
+}
+
+// TestLayoutMore has partitions between the EFI system partition, larger than usual,
+// and the root.
+func TestLayoutMore(t *testing.T) {
+	const mib = 1 << 20
+	o := storage.Options{Arch: "arm64", ESPSize: 1500*mib - 1, More: []storage.Extra{
+		{Name: "data", Mount: "/var/data", Size: 5*mib + 1, Filesystem: "ext4"},
+		{Name: "swap", Mount: "swap", Size: 64 * mib, Filesystem: "swap"},
+	}}
+	got, err := storage.Layout(4096*mib, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := gpt.Root("arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []storage.Partition{
+		{Name: "EFI-SYSTEM", Type: gpt.ESP, Start: 1 * mib, Size: 1500 * mib, Filesystem: "vfat"},
+		{Name: "data", Type: gpt.Linux, Start: 1501 * mib, Size: 6 * mib, Filesystem: "ext4", Mount: "/var/data"},
+		{Name: "swap", Type: gpt.Swap, Start: 1507 * mib, Size: 64 * mib, Filesystem: "swap", Mount: "swap"},
+		{Name: "root", Type: root, Start: 1571 * mib, Size: 2524 * mib, Filesystem: "ext4", Attributes: gpt.GrowFileSystem},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Layout (-want +got):\n%s", diff)
+	}
+	if _, err := storage.Layout(2048*mib, o); err == nil || !strings.Contains(err.Error(), "at least 2084 MiB are needed") {
+		t.Errorf("a small disk: %v", err)
+	}
 }
