@@ -91,7 +91,7 @@ func TestBuildISO(t *testing.T) {
 	for name, part := range map[string]string{"EFI.IMG": esp, "ROOT.IMG": root} {
 		tell(t, "cmp", part, filepath.Join(dir, name))
 	}
-	if got := debugfs(t, root, "cat /state/bootc/medium.json")[0]; got != "{\"version\":1}\n" {
+	if got := debugfs(t, root, "cat /state/bootc/medium.json")[0]; got != "{\"version\":1,\"kargs\":[\"local=1\"]}\n" {
 		t.Errorf("the marker is %q", got)
 	}
 	entry := tell(t, "mtype", "-i", esp, "::loader/entries/bootc_lab-1-1.conf")
