@@ -40,7 +40,7 @@ func TestISOInstall(t *testing.T) {
 	s.must(os.WriteFile(config, []byte(unattended), 0o644))
 	dir, err := s.lab.BuildDisk(s.ctx, home, name, nil, "--type", "iso", "--config", config, "--karg", "lab.built=1", "--karg", "console=ttyS0")
 	s.must(err)
-	medium := vm.Disk{Path: filepath.Join(dir, "disk.iso"), Format: "raw", Volatile: true}
+	medium := vm.Disk{Path: filepath.Join(dir, "disk.iso"), Format: "raw", ReadOnly: true}
 	disk := s.disk("disk", "10G")
 
 	g := s.boot("machine", vm.Hardware{Disks: []vm.Disk{medium, disk}})
