@@ -19,8 +19,8 @@ type Disk struct {
 	// ReadOnly disks cannot be written. An Optical one is a disc in a drive, /dev/sr0
 	// and so on, which cannot either.
 	ReadOnly, Optical bool
-	// Record is a file to which every write and flush goes as well; see
-	// [ReadRecording].
+	// Record is a file to which every write and flush goes as well; package crash
+	// reads it.
 	Record string
 }
 

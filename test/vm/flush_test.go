@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/bootc-go/bootc/test/crash"
 	"github.com/bootc-go/bootc/test/vm"
 )
 
@@ -32,7 +33,7 @@ func TestPowerCutAtFlushes(t *testing.T) {
 	g.wantIn("bootc upgrade", "Queued for next boot")
 	g.shutdown()
 
-	r, err := vm.ReadRecording(recorded.Record)
+	r, err := crash.ReadRecording(recorded.Record)
 	s.must(err)
 	defer r.Close()
 	places := choose(r.Flushes(), begin, *cuts)
@@ -63,7 +64,7 @@ func TestPowerCutAtFlushes(t *testing.T) {
 // entries is how many writes a machine that is on has made so far.
 func (s *story) entries(log string) int {
 	s.t.Helper()
-	r, err := vm.ReadRecording(log)
+	r, err := crash.ReadRecording(log)
 	s.must(err)
 	defer r.Close()
 	return len(r.Entries)

@@ -7,7 +7,6 @@
 //   - A [Lab] is what a run shares: cache, output directory, registry, keys.
 //   - An [Image] is a container image, built from a Containerfile.
 //   - A [Machine] is a computer with disks and firmware, on or off.
-//   - A [Recording] is every write that a machine made to a disk.
 //
 // Invariants:
 //   - Nothing listens on anything but the loopback interface.

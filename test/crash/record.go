@@ -1,4 +1,8 @@
-package vm
+// Package crash cuts the power of a computer that was recorded, everywhere.
+//
+// Every write and flush that reached a disk is in a [Recording]. From it the disk
+// is rebuilt as a power cut may have left it.
+package crash
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package vm_test
+package crash_test
 
 import (
 	"bytes"
@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/bootc-go/bootc/test/vm"
+	"github.com/bootc-go/bootc/test/crash"
 )
 
 // TestRecording records writes with QEMU itself and replays them.
@@ -33,7 +33,7 @@ func TestRecording(t *testing.T) {
 	if err != nil {
 		t.Fatalf("qemu-io: %v: %s", err, out)
 	}
-	r, err := vm.ReadRecording(log)
+	r, err := crash.ReadRecording(log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestRecordingOfNothing(t *testing.T) {
 	if err := os.WriteFile(log, make([]byte, 4096), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := vm.ReadRecording(log); err == nil {
+	if _, err := crash.ReadRecording(log); err == nil {
 		t.Error("a log without a superblock was read")
 	}
 }
