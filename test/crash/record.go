@@ -126,13 +126,15 @@ func (r *Recording) Replay(disk string, from, to int) (err error) {
 		if e.Discard || e.Length == 0 {
 			continue
 		}
-		data := io.NewSectionReader(r.log, e.data, e.Length)
-		if _, err := io.Copy(io.NewOffsetWriter(f, e.Offset), data); err != nil {
+		if _, err := io.Copy(io.NewOffsetWriter(f, e.Offset), r.data(e)); err != nil {
 			return fmt.Errorf("replaying onto %s: %w", disk, err)
 		}
 	}
 	return nil
 }
+
+// data reads what an entry has written.
+func (r *Recording) data(e Entry) io.Reader { return io.NewSectionReader(r.log, e.data, e.Length) }
 
 // Close closes the log.
 func (r *Recording) Close() error { return r.log.Close() }
