@@ -45,6 +45,12 @@ type ext4fs struct {
 	inodeTable []int64 // first block, of each group; 0: not read yet
 }
 
+// errTorn means that the superblock has the wrong check sum. It is written in place
+// and spans two sectors: where a cut falls between them neither the kernel nor
+// e2fsck -p takes the file system. That is between ext4 and the disk; nothing that
+// writes to the file system can avoid it.
+var errTorn = errors.New("the superblock of ext4 is torn")
+
 // openExt4 does what mounting does: the superblock is checked, the journal
 // replayed if the file system was in use. What is remembered of contents is in
 // the cache, which may serve many states of one disk.
@@ -81,7 +87,7 @@ func (f *ext4fs) readSuper() (dirty bool, err error) {
 		return false, errors.New("no ext4")
 	}
 	if castagnoli(^uint32(0), sb[:0x3fc]) != le.Uint32(sb[0x3fc:]) {
-		return false, errors.New("check sum of the superblock of ext4")
+		return false, errTorn
 	}
 	features := le.Uint32(sb[0x60:])
 	if le.Uint32(sb[0x18:]) != 2 || features&needsExtents == 0 || features&(hasMetaBG|hasInlineData) != 0 {
