@@ -14,8 +14,10 @@ import (
 // and nothing else.
 type Options struct {
 	Seed uint64
-	// Time is how long states are drawn at random, after the systematic ones.
-	Time time.Duration
+	// Time is how long states are drawn at random, after the systematic ones; Draws
+	// is how many of each epoch there are at least.
+	Time  time.Duration
+	Draws int
 	// Systematic bounds how many states of an epoch are not drawn at random; 0:
 	// only those at the flushes.
 	Systematic int
@@ -25,6 +27,8 @@ type Options struct {
 	Verbs []string
 	// Window is a window to look at, counted from 1; 0: all.
 	Window int
+	// Epoch is the only one to look at in it; nil: all.
+	Epoch *Epoch
 	// Workers is how many goroutines judge; 0: one for each core.
 	Workers int
 	// Keep lists the states that may be in the report.
@@ -135,9 +139,10 @@ func Run(ctx context.Context, t *Timeline, expected *Expected, o Options) (*Repo
 	}
 	c.plan()
 	c.round(ctx, func(n int) []Choice { return c.first(n) })
-	for k := 0; time.Since(begin) < o.Time && ctx.Err() == nil; k += draws {
+	over := func(k int) bool { return k >= o.Draws && time.Since(begin) >= o.Time }
+	for k := 0; !over(k) && ctx.Err() == nil; k += draws {
 		c.round(ctx, func(n int) []Choice {
-			if n == 0 || time.Since(begin) >= o.Time {
+			if n == 0 || over(k) {
 				return nil
 			}
 			var all []Choice
@@ -169,6 +174,9 @@ func (c *campaign) plan() {
 			c.order = append(c.order, w.Verb)
 		}
 		for _, e := range c.t.epochs(w) {
+			if c.o.Epoch != nil && *c.o.Epoch != e {
+				continue
+			}
 			c.tasks = append(c.tasks, task{i, e, e.To > w.End})
 			row.Epochs++
 		}

@@ -12,17 +12,25 @@ import (
 //	none, all         of them
 //	first-N, last-N   N of them
 //	only-N, without-N the one with number N
+//	set-N             those whose bit is set in N
 //	random-N          the N-th draw at random, with writes torn at sectors
 type Choice string
 
 // systematic lists the choices that are not random: for each place in an epoch of n
 // writes, the power fails there; one write overtakes all others; one is late. Of a
-// long epoch it takes places at equal distances.
+// short epoch it takes every subset, of a long one places at equal distances.
 func systematic(n, limit int) []Choice {
 	if n == 0 {
 		return []Choice{"none"}
 	}
-	all := []Choice{"none", "all"}
+	var all []Choice
+	if n < 30 && 1<<n <= limit {
+		for set := range 1 << n {
+			all = append(all, Choice(fmt.Sprint("set-", set)))
+		}
+		return all
+	}
+	all = []Choice{"none", "all"}
 	step := max(1, 4*n/max(limit, 1))
 	for i := 0; i < n; i += step {
 		all = append(all, Choice(fmt.Sprint("only-", i)), Choice(fmt.Sprint("without-", i)))
@@ -53,6 +61,7 @@ func (c Choice) parts(n int, seed uint64, epoch int) (func(i, sectors int) part,
 		"none": func(int) bool { return false }, "all": func(int) bool { return true },
 		"first": func(i int) bool { return i < k }, "last": func(i int) bool { return i >= n-k },
 		"only": func(i int) bool { return i == k }, "without": func(i int) bool { return i != k },
+		"set": func(i int) bool { return k>>i&1 == 1 },
 	}[kind]
 	switch {
 	case chosen != nil:

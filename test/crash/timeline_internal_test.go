@@ -80,10 +80,14 @@ func TestChoices(t *testing.T) {
 	for c, want := range map[Choice][]int64{
 		"none": nil, "all": {10, 11, 20, 21, 30, 31}, "first-1": {10, 11}, "last-1": {30, 31},
 		"only-1": {20, 21}, "without-1": {10, 11, 30, 31},
+		"set-5": {10, 11, 30, 31}, "set-0": nil,
 	} {
 		if got := written(c, 1); !slices.Equal(got, want) {
 			t.Errorf("%s: sectors %v, want %v", c, got, want)
 		}
+	}
+	if got := len(systematic(3, 8)); got != 8 {
+		t.Errorf("%d states of three writes, want all 8 subsets", got)
 	}
 	seen, torn := map[string]bool{}, 0
 	for k := range 300 {
