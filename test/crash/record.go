@@ -1,7 +1,14 @@
 // Package crash cuts the power of a computer that was recorded, everywhere.
 //
-// Every write and flush that reached a disk is in a [Recording]. From it the disk
-// is rebuilt as a power cut may have left it.
+//   - A [Recording] is every write and flush that reached a disk, a [Timeline] the
+//     same with what was being done meanwhile. [Record] has a guest make one.
+//   - A [State] is a [Disk] as a power cut may have left it: all writes up to a
+//     flush, and a [Choice] of those after it.
+//   - A [View] is what the next boot finds on it, a [Verdict] whether that may be.
+//   - [Run] leads a campaign, [RunNext] runs the next verbs from what it has judged.
+//   - A [Bug] shows that the campaign would find one.
+//
+// The method and its limits are in docs/crash-campaign.md.
 package crash
 
 import (
