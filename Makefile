@@ -43,7 +43,7 @@ PKG ?= ./...
 FUZZTIME ?= 60s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test fuzz bench lint vet check interop space vm arm demo install images man completions setup product clean
+.PHONY: help build test fuzz bench lint vet check interop space vm arm crash demo install images man completions setup product clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -90,6 +90,11 @@ arm: setup product ## build an image for arm64, make a disk image of it, and boo
 	@rm -rf $(BOOTC_DESTDIR)-arm64
 	@$(MAKE) --no-print-directory --silent install ARCH=arm64 DESTDIR=$(BOOTC_DESTDIR)-arm64
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 60m -run '$(ARM_STORIES)'
+
+# CRASH="-time 3h -seed 2" gives options; see docs/crash-campaign.md.
+crash: setup product ## cut the power in ten thousands of ways, and judge what boots
+	$(GO) build -o bin/crash ./test/crash/campaign
+	$(SUDO) bin/crash $(CRASH)
 
 demo: setup product ## image, installation, upgrade and rollback in a virtual machine
 	$(GO) build -o bin/demo ./test/demo
