@@ -87,7 +87,24 @@ func look(d *Disk, images []Image, c *cache, repair func(*Volume) error) *View {
 		m.view.wrong("mounting the root: %v", err)
 	}
 	m.follow(entries)
+	m.rest()
 	return &m.view
+}
+
+// rest reads what nothing that boots needs and the next verb finds: leftovers. On
+// ext4 they are whole files and directories; on FAT a name may lead nowhere.
+func (m *machine) rest() {
+	meet, err := m.esp.shared()
+	if err != nil {
+		meet = []string{err.Error()}
+	}
+	m.view.Wrong = append(m.view.Wrong, meet...)
+	if m.root == nil {
+		return
+	}
+	if _, err := m.root.tree(rootInode); err != nil {
+		m.view.wrong("reading all of the root: %v", err)
+	}
 }
 
 func (m *machine) none(err error) *View {

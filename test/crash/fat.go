@@ -232,22 +232,31 @@ func (f *fatfs) content(e fatEntry) ([]byte, error) {
 	return data[:e.size], nil
 }
 
-// sha256 returns the digest of a file's content.
-func (f *fatfs) sha256(e fatEntry) (string, error) {
-	chain, err := f.clustersOf(e)
-	if err != nil {
-		return "", err
-	}
+// sum is the digest of all that the clusters of a file hold, and of its size.
+func (f *fatfs) sum(e fatEntry) (digest, error) {
 	var d digest
 	d.add(uint64(e.size))
+	chain, err := f.clustersOf(e)
+	if err != nil {
+		return d, err
+	}
 	for _, c := range chain {
 		ids, err := f.v.sectors(f.data+int64(c-2)*f.perClust, f.perClust)
 		if err != nil {
-			return "", err
+			return d, err
 		}
 		for _, id := range ids {
 			d.add(f.v.d.store.mark(id))
 		}
+	}
+	return d, nil
+}
+
+// sha256 returns the digest of a file's content.
+func (f *fatfs) sha256(e fatEntry) (string, error) {
+	d, err := f.sum(e)
+	if err != nil {
+		return "", err
 	}
 	if sum, ok := f.cache.kernels[d]; ok {
 		return sum, nil
@@ -259,4 +268,72 @@ func (f *fatfs) sha256(e fatEntry) (string, error) {
 	}
 	f.cache.kernels[d] = fmt.Sprintf("%x", sha256.Sum256(data))
 	return f.cache.kernels[d], nil
+}
+
+// A chained is the chain of clusters that a name leads to.
+type chained struct {
+	name  string
+	first uint32
+	chain []uint32
+}
+
+// walk reads all that names lead to, as far as they lead anywhere, and returns the
+// chains. Names of one chain count once.
+func (f *fatfs) walk(name string, first uint32, seen map[uint32]bool) []chained {
+	seen[first] = true
+	chain, err := f.chain(first)
+	if err != nil {
+		return nil
+	}
+	found := []chained{{name, first, chain}}
+	all, err := f.dir(first)
+	if err != nil {
+		return found
+	}
+	for _, e := range all {
+		if e.name == "." || e.name == ".." || seen[e.first] {
+			continue
+		}
+		if e.dir {
+			found = append(found, f.walk(name+"/"+e.name, e.first, seen)...)
+			continue
+		}
+		if _, err := f.sum(e); err != nil || e.size == 0 {
+			continue
+		}
+		seen[e.first] = true
+		if chain, err := f.chain(e.first); err == nil {
+			found = append(found, chained{name + "/" + e.name, e.first, chain})
+		}
+	}
+	return found
+}
+
+// shared reads both tables, as fsck.fat does, and tells of two names that lead to
+// different chains which meet: fsck.fat would cut one of them off.
+func (f *fatfs) shared() ([]string, error) {
+	if _, err := f.v.sectors(0, f.data); err != nil {
+		return nil, err
+	}
+	if len(f.cache.owners) != int(f.clusters)+2 {
+		f.cache.owners = make([]int32, f.clusters+2)
+	}
+	owners := f.cache.owners // 1: the first of the chains
+	var meet []string
+	all := f.walk("", f.root, map[uint32]bool{})
+	for i, c := range all {
+		for _, cluster := range c.chain {
+			if other := owners[cluster]; other > 0 {
+				meet = append(meet, fmt.Sprintf("%s and %s share cluster %d", all[other-1].name, c.name, cluster))
+				break
+			}
+			owners[cluster] = int32(i + 1)
+		}
+	}
+	for _, c := range all {
+		for _, cluster := range c.chain {
+			owners[cluster] = 0
+		}
+	}
+	return meet, nil
 }

@@ -18,6 +18,7 @@ type cache struct {
 	objects map[digest]object
 	images  map[digest][]verity.Digest
 	kernels map[digest]string
+	owners  []int32 // of clusters of FAT, while one state is looked at
 }
 
 func newCache() *cache {
