@@ -72,7 +72,7 @@ func TestForeignDisc(t *testing.T) {
 	disc.Optical = true
 	g := s.boot("machine", vm.Hardware{Disks: []vm.Disk{s.imaged(s.buildDisk(s.home(), v1, "--type", "raw"), "raw"), disc}})
 	g.wantRunning("1")
-	g.wantIn("blkid /dev/sr0", "gpt")
+	g.wantIn("blkid /dev/sr0", `TYPE="iso9660"`)
 	g.mustFail("ls /sys/block/*/loop")
 	g.mustFail("ls /run/bootc/medium.json")
 	g.shutdown()
