@@ -23,6 +23,8 @@ type Hardware struct {
 	// Network is a directory that the machine boots from over the network. Its
 	// firmware, which is no UEFI, gets the script boot.ipxe in it by TFTP.
 	Network string
+	// BIOS is a firmware that is no UEFI.
+	BIOS bool
 	// Key lets the lab in as root, by a systemd credential from the firmware.
 	// Without it, a machine has to know the lab's key.
 	Key bool
@@ -299,7 +301,7 @@ func (m *Machine) arguments(ctx context.Context, run string) ([]string, error) {
 	}
 	if live := m.hw.Live; live != nil {
 		args = append(args, "-kernel", live.Kernel, "-initrd", live.Initrd, "-append", live.Cmdline)
-	} else if m.hw.Network == "" {
+	} else if m.hw.Network == "" && !m.hw.BIOS {
 		firmware, err := m.firmware()
 		if err != nil {
 			return nil, err

@@ -14,12 +14,17 @@ import (
 )
 
 // TestMedium boots live systems from an ISO, on a disk and as a disc in a drive, and
-// from what comes over the network, on a machine without UEFI.
+// from what comes over the network, on a machine without UEFI. The image that has
+// initramfs-tools has GRUB's modules, too: its disc boots without UEFI.
 func TestMedium(t *testing.T) {
 	for _, initramfs := range initramfses {
 		t.Run(initramfs, func(t *testing.T) {
 			s := newStory(t)
-			m := s.medium(s.v1(initramfs))
+			img, bios := s.v1(initramfs), initramfs == vm.InitramfsTools
+			if bios {
+				img = s.withGRUB(img)
+			}
+			m := s.medium(img)
 			// On a disk the initramfs has nothing to do for a medium: once is enough.
 			if initramfs == vm.Dracut {
 				t.Run("disk", m.onDisk)
@@ -28,7 +33,10 @@ func TestMedium(t *testing.T) {
 				s := newStory(t)
 				disc := m.disk()
 				disc.Optical = true
-				g := s.boot("machine", vm.Hardware{Disks: []vm.Disk{disc}})
+				g := s.boot("machine", vm.Hardware{Disks: []vm.Disk{disc}, BIOS: bios})
+				if bios {
+					g.mustFail("ls /sys/firmware/efi")
+				}
 				g.wantIn("findmnt -no SOURCE /sysroot", "/dev/loop")
 				g.wantIn("cat /sys/block/loop*/loop/backing_file", "/sr0")
 				g.wantMedium()
@@ -89,6 +97,17 @@ func (s *story) medium(img *vm.Image) *medium {
 	s.t.Helper()
 	dir := s.buildDisk(s.home(), img, "--type", "iso,pxe")
 	return &medium{iso: filepath.Join(dir, "disk.iso"), pxe: filepath.Join(dir, "disk.pxe")}
+}
+
+// withGRUB is an image with the modules of GRUB for the BIOS, those of this computer.
+func (s *story) withGRUB(from *vm.Image) *vm.Image {
+	s.t.Helper()
+	dir := filepath.Join(s.t.TempDir(), "grub")
+	s.must(os.CopyFS(filepath.Join(dir, "i386-pc"), os.DirFS("/usr/lib/grub/i386-pc")))
+	s.must(os.WriteFile(filepath.Join(dir, "Containerfile"), []byte("ARG BASE\nFROM $BASE\nCOPY i386-pc /usr/lib/grub/i386-pc\n"), 0o644))
+	img, err := s.lab.Derive(s.ctx, from, dir)
+	s.must(err)
+	return img
 }
 
 // disk is the ISO as a disk or a disc.
