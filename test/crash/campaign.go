@@ -106,7 +106,7 @@ type campaign struct {
 	o       Options
 	images  []Image
 	judges  []*judge
-	tasks   []task
+	tasks   []*task
 	workers []*worker
 
 	mu     sync.Mutex
@@ -123,6 +123,9 @@ type task struct {
 	window int
 	epoch  Epoch
 	after  bool
+
+	fresh       int // distinct states in this round
+	pause, rest int // rounds to leave out, for nothing new came
 }
 
 // Run leads a campaign: it judges states of the disk in all windows.
@@ -151,6 +154,9 @@ func Run(ctx context.Context, t *Timeline, expected *Expected, o Options) (*Repo
 			}
 			return all
 		})
+		if k >= o.Draws {
+			c.ease()
+		}
 	}
 	for _, verb := range c.order {
 		c.report.Rows = append(c.report.Rows, *c.rows[verb])
@@ -177,7 +183,7 @@ func (c *campaign) plan() {
 			if c.o.Epoch != nil && *c.o.Epoch != e {
 				continue
 			}
-			c.tasks = append(c.tasks, task{i, e, e.To > w.End})
+			c.tasks = append(c.tasks, &task{window: i, epoch: e, after: e.To > w.End})
 			row.Epochs++
 		}
 	}
@@ -203,27 +209,47 @@ func (c *campaign) first(n int) []Choice {
 // round judges states of every epoch. Each worker goes through the epochs in
 // order, so that its disk only needs what was written between two of them.
 func (c *campaign) round(ctx context.Context, choices func(n int) []Choice) {
-	next := make(chan task)
+	next := make(chan *task)
 	var wait sync.WaitGroup
 	for _, w := range c.workers {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			for task := range next {
-				if err := w.epoch(ctx, task, choices); err != nil {
+			for k := range next {
+				if err := w.epoch(ctx, k, choices); err != nil {
 					c.fail(err)
 				}
 			}
 		}()
 	}
-	for _, task := range c.tasks {
+	for _, k := range c.tasks {
+		if k.rest > 0 {
+			continue
+		}
 		select {
-		case next <- task:
+		case next <- k:
 		case <-ctx.Done():
 		}
 	}
 	close(next)
 	wait.Wait()
+}
+
+// ease lets epochs rest of which the last draws gave no new state, longer each time,
+// so that the time goes to those that have more.
+func (c *campaign) ease() {
+	for _, k := range c.tasks {
+		switch {
+		case k.rest > 0:
+			k.rest--
+		case k.fresh > 0:
+			k.pause = 0
+		default:
+			k.pause = min(max(1, 2*k.pause), 256)
+			k.rest = k.pause
+		}
+		k.fresh = 0
+	}
 }
 
 func (c *campaign) fail(err error) {
@@ -243,7 +269,7 @@ type worker struct {
 	done  int // events that are on the disk
 }
 
-func (w *worker) epoch(ctx context.Context, k task, choices func(n int) []Choice) error {
+func (w *worker) epoch(ctx context.Context, k *task, choices func(n int) []Choice) error {
 	t := w.c.t
 	if k.epoch.From < w.done {
 		w.d, w.done = NewDisk(t.Store, t.Sectors), 0
@@ -254,7 +280,7 @@ func (w *worker) epoch(ctx context.Context, k task, choices func(n int) []Choice
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err := w.state(State{k.window, k.epoch, choice}, k.after); err != nil {
+		if err := w.state(State{k.window, k.epoch, choice}, k); err != nil {
 			return err
 		}
 	}
@@ -262,7 +288,7 @@ func (w *worker) epoch(ctx context.Context, k task, choices func(n int) []Choice
 }
 
 // state judges one state and takes it back.
-func (w *worker) state(s State, after bool) error {
+func (w *worker) state(s State, k *task) error {
 	c := w.c
 	w.d.hold()
 	defer w.d.release()
@@ -272,10 +298,10 @@ func (w *worker) state(s State, after bool) error {
 	before := len(w.d.undo)
 	w.d.read = 0
 	v := look(w.d, c.images, w.cache, repairExt4)
-	verdict := c.judges[s.Window].judge(v, after)
-	if c.count(s, verdict, w.d.read) && len(verdict.Bad) == 0 {
+	verdict := c.judges[s.Window].judge(v, k.after)
+	if c.count(s, verdict, w.d.read, k) && len(verdict.Bad) == 0 {
 		w.d.takeBack(before)
-		bad, err := w.foreign(s, after)
+		bad, err := w.foreign(s, k.after)
 		if err != nil || len(bad) == 0 {
 			return err
 		}
@@ -286,7 +312,7 @@ func (w *worker) state(s State, after bool) error {
 
 // count notes a verdict. It reports whether foreign tools are to judge the state,
 // too.
-func (c *campaign) count(s State, v Verdict, read digest) bool {
+func (c *campaign) count(s State, v Verdict, read digest, k *task) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	j := c.judges[s.Window]
@@ -295,6 +321,7 @@ func (c *campaign) count(s State, v Verdict, read digest) bool {
 	if _, ok := c.seen[read]; !ok {
 		c.seen[read] = struct{}{}
 		row.Distinct++
+		k.fresh++
 		if c.o.Keep && len(v.Bad) == 0 && !v.Torn {
 			c.report.Good = append(c.report.Good, Judged{s, v.Outcome})
 		}
