@@ -43,6 +43,10 @@ type Machine struct {
 	dir  string // serial.log, firmware variables, TPM state
 	hw   Hardware
 
+	// MayFail is set where boots fail that the machine has to recover from by
+	// itself: it is waited for after a line that says so, too.
+	MayFail bool
+
 	serial *serial
 	boot   string // the boot_id of the running system
 	client *ssh.Client
