@@ -18,11 +18,16 @@ func TestFailingHealthCheck(t *testing.T) {
 	if len(r.Boots) != 3 || len(r.Boots[0].Failures) != 1 || !strings.Contains(r.Boots[0].Failures[0].Output, "the lab's service does not answer") {
 		t.Errorf("the evidence: %+v", r.Boots)
 	}
-	// A newer image is taken by itself, and found good. Its first boot is cut
-	// off after sysinit.target.
-	s.publish(s.derive(s.v1(vm.Dracut), "other"), s.stable())
-	g.wantIn("bootc upgrade", "Queued for next boot")
+}
+
+// TestPowerCutOnTrial cuts the first boot of an update off after sysinit.target: it
+// costs no try, and the next boot is found good.
+func TestPowerCutOnTrial(t *testing.T) {
+	s := newStory(t)
+	g := s.updatesTo("other")
 	g.run("systemctl --no-block reboot")
+	// The boot that ends has said the same as the one that is waited for.
+	s.must(g.AwaitSerial(s.ctx, "reboot: Restarting system"))
 	s.must(g.AwaitSerial(s.ctx, "Finished bootc-boot-begun.service"))
 	g.cutPower()
 	g.on()
