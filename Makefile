@@ -33,6 +33,10 @@ CHECK_STORIES := ^(TestUpgradeAndRollback|TestPowerCutWhileStaged)$$
 # too long to be among the others.
 ARM_STORIES := ^TestArm64$$
 
+# What "make trial" runs: updates that fail in one boot after the other, until the
+# machine goes back. "make vm" has one such story.
+TRIAL_STORIES := ^(TestHangingService|TestBrokenInitramfs|TestPowerCutOnTrial)$$
+
 # Of the others, which "make vm" runs: all.
 STORIES ?= .
 
@@ -43,7 +47,7 @@ PKG ?= ./...
 FUZZTIME ?= 60s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test fuzz bench lint vet check interop space vm arm crash demo install images man completions setup product clean
+.PHONY: help build test fuzz bench lint vet check interop space vm trial arm crash demo install images man completions setup product clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -83,7 +87,10 @@ space: ## 500 upgrades on a small EFI system partition, cut at every flush; as r
 	TMPDIR=$(firstword $(wildcard /dev/shm) /tmp) $(GO) test $(if $(SUDO),-exec "sudo -E") ./internal/action -count=1 -timeout 60m -v -run '^TestSpace$$' -upgrades 500
 
 vm: setup product ## the other stories in virtual machines
-	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 60m -run '$(STORIES)' -skip '$(CHECK_STORIES)|$(ARM_STORIES)'
+	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 75m -run '$(STORIES)' -skip '$(CHECK_STORIES)|$(ARM_STORIES)|$(TRIAL_STORIES)'
+
+trial: setup product ## more updates that do not come up, or not at once
+	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 60m -run '$(TRIAL_STORIES)'
 
 arm: setup product ## build an image for arm64, make a disk image of it, and boot that
 	@hack/setup arm64
