@@ -56,7 +56,7 @@ build: ## bin/bootc and bin/bootc-initramfs, static; ARCH=arm64 for others
 	$(if $(ARCH),GOARCH=$(ARCH)) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
 
 test: ## unit and golden tests; more of them run as root. PKG=./internal/format/... runs some
-	$(GO) test $(PKG)
+	$(GO) test -timeout 20m $(PKG)
 
 fuzz: ## each parser with hostile bytes, FUZZTIME long (60s)
 	hack/fuzz $(FUZZTIME)
@@ -75,7 +75,7 @@ $(TOOLS)/golangci-lint-$(GOLANGCI_LINT):
 	mv $(TOOLS)/golangci-lint $@
 
 check: setup product vet lint ## all but the long stories: vet, lint, tests as root, one machine, one power cut
-	$(GO) test $(if $(SUDO),-exec "sudo -E") ./...
+	$(GO) test $(if $(SUDO),-exec "sudo -E") -timeout 20m ./...
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 45m -run '$(CHECK_STORIES)'
 
 interop: ## work on the same repositories with upstream's cfsctl
