@@ -33,6 +33,7 @@ var sameFloor = []string{
 	"internal/content/registry → internal/content/images",
 	"internal/content/registry → internal/content/policy",
 	"internal/format/blueprint → internal/format/cmdline",
+	"internal/format/credential → internal/format/cpio",
 	"internal/format/dumpfile → internal/format/tree",
 	"internal/format/dumpfile → internal/format/verity",
 	"internal/format/erofs → internal/format/tree",

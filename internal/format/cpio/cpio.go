@@ -1,7 +1,8 @@
-// Package cpio writes an archive of the kind that the kernel unpacks into its
-// initramfs, around the contents of one large file that others put into it.
+// Package cpio writes archives of the kind that the kernel unpacks into its
+// initramfs: of small files as a whole ([Bytes]), or around the contents of one large
+// file that others put into it.
 //
-// It is for a file whose contents come from elsewhere and have holes: [New] says
+// The latter is for a file whose contents come from elsewhere and have holes: [New] says
 // where they begin, [Archive.WriteStart] and [Archive.WriteEnd] write what is around
 // them. The same options give the same bytes.
 //
@@ -71,14 +72,36 @@ func (a *Archive) start() []byte {
 	return append(b, member{name: a.name, inode: inode, mode: 0o100644, links: 1, time: a.time, size: uint32(a.size)}.header()...)
 }
 
+// trailer is the member that ends an archive.
+func trailer() []byte { return member{name: "TRAILER!!!", links: 1}.header() }
+
 func (a *Archive) end() []byte {
 	padding := make([]byte, -a.size&3)
-	b := slices.Concat(padding, member{name: "TRAILER!!!", links: 1}.header())
+	b := slices.Concat(padding, trailer())
 	whole := a.Start() + a.size + int64(len(b))
 	return append(b, make([]byte, -whole&(unit-1))...)
 }
 
-// A member is a file or a directory in the archive.
+// A Member is a small file or a directory of root's, made in 1970.
+type Member struct {
+	Name string // its path, without a slash in front
+	Mode uint32 // type and permissions, as in stat(2)
+	Data []byte
+}
+
+// Bytes is an archive of members, in their order: directories come before what is in
+// them. It has a multiple of 4 bytes.
+func Bytes(all []Member) []byte {
+	var b []byte
+	for i, m := range all {
+		h := member{name: m.Name, inode: uint32(i + 1), mode: m.Mode, links: 1, size: uint32(len(m.Data))}.header()
+		b = append(append(b, h...), m.Data...)
+		b = append(b, make([]byte, -len(b)&3)...)
+	}
+	return append(b, trailer()...)
+}
+
+// A member is a file or a directory in an archive, without its contents.
 type member struct {
 	name                           string
 	inode, mode, links, time, size uint32
