@@ -172,7 +172,17 @@ func (s *story) checkDisk(disk vm.Disk) {
 	if err != nil || !strings.Contains(string(out), "No errors detected") {
 		s.t.Errorf("sfdisk: %v\n%s", err, out)
 	}
-	f, err := os.Open(raw.Path)
+	begin, _ := s.rootPlace(raw.Path)
+	out, err = exec.Command("e2fsck", "-f", "-n", fmt.Sprintf("%s?offset=%d", raw.Path, begin)).CombinedOutput()
+	if err != nil {
+		s.t.Errorf("e2fsck: %v\n%s", err, out)
+	}
+}
+
+// rootPlace is where the root, the last partition of a disk, begins, and its size.
+func (s *story) rootPlace(disk string) (begin, size int64) {
+	s.t.Helper()
+	f, err := os.Open(disk)
 	s.must(err)
 	defer f.Close()
 	st, err := f.Stat()
@@ -180,8 +190,5 @@ func (s *story) checkDisk(disk vm.Disk) {
 	table, err := gpt.Read(f, 512, st.Size())
 	s.must(err)
 	root := table.Partitions[len(table.Partitions)-1]
-	out, err = exec.Command("e2fsck", "-f", "-n", fmt.Sprintf("%s?offset=%d", raw.Path, root.First*512)).CombinedOutput()
-	if err != nil {
-		s.t.Errorf("e2fsck: %v\n%s", err, out)
-	}
+	return table.Offset(root), table.Size(root)
 }

@@ -32,9 +32,7 @@ func TestISOInstall(t *testing.T) {
 	v1 := s.v1(vm.Dracut)
 	const name = "iso-installed:stable"
 	s.publish(v1, name)
-	home, err := os.MkdirTemp("/var/tmp", "bootc-lab-")
-	s.must(err)
-	t.Cleanup(func() { os.RemoveAll(home) })
+	home := s.home()
 	s.must(os.Chmod(home, 0o755))
 	config := filepath.Join(home, "config.toml")
 	s.must(os.WriteFile(config, []byte(unattended), 0o644))

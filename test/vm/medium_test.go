@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bootc-go/bootc/internal/format/gpt"
 	"github.com/bootc-go/bootc/test/vm"
 )
 
@@ -156,15 +155,8 @@ func (m *medium) wantUnwritten(s *story, disk vm.Disk) {
 		Depth         int
 	}
 	s.must(json.Unmarshal([]byte(s.tool("qemu-img", "map", "--output=json", disk.Path)), &extents))
-	f, err := os.Open(m.iso)
-	s.must(err)
-	defer f.Close()
-	st, err := f.Stat()
-	s.must(err)
-	table, err := gpt.Read(f, 512, st.Size())
-	s.must(err)
-	root := table.Partitions[len(table.Partitions)-1]
-	begin, end := table.Offset(root), table.Offset(root)+table.Size(root)
+	begin, size := s.rootPlace(m.iso)
+	end := begin + size
 	for _, e := range extents {
 		if e.Depth == 0 && e.Start+e.Length > begin && e.Start < end {
 			s.t.Errorf("%d bytes at %d of the medium were written, its root is at %d to %d", e.Length, e.Start, begin, end)
