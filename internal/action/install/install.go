@@ -113,6 +113,9 @@ func New(ctx context.Context, o Options) (_ *Plan, err error) {
 		}
 	}
 	p.Options, p.Manifest = o, p.source.Digest()
+	if err := p.checkRoom(); err != nil {
+		return nil, errors.Join(err, p.source.Close())
+	}
 	return p, nil
 }
 

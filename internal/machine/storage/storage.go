@@ -57,6 +57,9 @@ func New(device string, o Options) (*Plan, error) {
 	}, nil
 }
 
+// Root is the partition for the root file system, which is the last one.
+func (p *Plan) Root() Partition { return p.Partitions[len(p.Partitions)-1] }
+
 // String describes the plan as a short table.
 func (p *Plan) String() string {
 	var b strings.Builder
