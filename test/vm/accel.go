@@ -48,13 +48,6 @@ func (l *Lab) accel(ctx context.Context, live *Live) ([]string, error) {
 	return tcg, nil
 }
 
-// KVM says whether the machines run with hardware virtualization.
-func (l *Lab) KVM() bool {
-	l.kvm.Lock()
-	defer l.kvm.Unlock()
-	return l.kvm.works
-}
-
 // probeKVM boots a kernel without a root: it works when the kernel gets as far
 // as missing it. A device that is there is not enough, because hosts exist on
 // which guests die at their first instructions.

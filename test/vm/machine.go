@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -364,9 +363,6 @@ func (m *Machine) startTPM(ctx context.Context, run string) ([]string, error) {
 		"-tpmdev", "emulator,id=tpm0,chardev=tpm0", "-device", "tpm-tis,tpmdev=tpm0",
 	}, nil
 }
-
-// BootID tells the running boot from others.
-func (m *Machine) BootID() string { return strings.TrimSpace(m.boot) }
 
 // AwaitSerial waits until the serial port has said a text, in one of the last
 // lines of a boot.

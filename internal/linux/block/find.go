@@ -12,11 +12,8 @@ import (
 	"github.com/bootc-go/bootc/internal/format/gpt"
 )
 
-// Disks lists the disks of the running system: what holds data by itself and
-// can be booted from.
-func Disks() ([]*Device, error) { return System{}.Disks() }
-
-// Disks is the function [Disks] for another system.
+// Disks lists the disks of the system: what holds data by itself and can be
+// booted from.
 func (s System) Disks() ([]*Device, error) {
 	entries, err := os.ReadDir(s.path("sys/block"))
 	if err != nil {
@@ -54,9 +51,6 @@ func numbered(name, prefix string) bool {
 
 // DiskOf returns the disk with a partition of that GUID, and its table. Two
 // such disks, one a copy of the other, are an error.
-func DiskOf(partition gpt.GUID) (*Device, *gpt.Table, error) { return System{}.DiskOf(partition) }
-
-// DiskOf is the function [DiskOf] for another system.
 func (s System) DiskOf(partition gpt.GUID) (*Device, *gpt.Table, error) {
 	disks, err := s.Disks()
 	if err != nil {

@@ -7,17 +7,10 @@ package systemd
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/bootc-go/bootc/internal/linux/tool"
 )
-
-// Running reports whether systemd is the service manager of this system.
-func Running() bool {
-	info, err := os.Lstat("/run/systemd/system")
-	return err == nil && info.IsDir()
-}
 
 // StartUnit starts a unit and waits until it has started.
 func StartUnit(ctx context.Context, unit string) error {
@@ -25,16 +18,6 @@ func StartUnit(ctx context.Context, unit string) error {
 		return fmt.Errorf("starting %s: %w", unit, err)
 	}
 	return nil
-}
-
-// ActiveState returns the state of a unit: active, reloading, inactive, failed,
-// activating or deactivating. A unit that does not exist is inactive.
-func ActiveState(ctx context.Context, unit string) (string, error) {
-	out, err := tool.Output(ctx, tool.Systemctl, "show", "--property=ActiveState", "--value", "--", unit)
-	if err != nil {
-		return "", fmt.Errorf("asking for the state of %s: %w", unit, err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // QueueUnit asks for the start of a unit and does not wait for it.

@@ -59,13 +59,6 @@ func TestStartUnitFails(t *testing.T) {
 	}
 }
 
-func TestActiveState(t *testing.T) {
-	fake(t, "echo inactive")
-	if got, err := systemd.ActiveState(t.Context(), "x.service"); err != nil || got != "inactive" {
-		t.Errorf("ActiveState = %q, %v", got, err)
-	}
-}
-
 func TestReboot(t *testing.T) {
 	asked := fake(t, "")
 	ctx, cancel := context.WithCancel(t.Context())
