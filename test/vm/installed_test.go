@@ -21,11 +21,18 @@ func (s *story) stable() string {
 // story's. Nothing has booted from its disk before.
 func (s *story) installed(name string, img *vm.Image) *guest {
 	s.t.Helper()
+	return s.installedOn(vm.Hardware{}, name, img)
+}
+
+// installedOn is installed on a machine that has more than a disk.
+func (s *story) installedOn(hw vm.Hardware, name string, img *vm.Image) *guest {
+	s.t.Helper()
 	disk, err := s.lab.Overlay(s.ctx, s.name(name), s.installedDisk(name, img))
 	s.must(err)
 	s.discard(disk)
 	// No key by credential: the machine knows it from its installation.
-	g := s.boot(name, vm.Hardware{Disks: []vm.Disk{disk}})
+	hw.Disks = []vm.Disk{disk}
+	g := s.boot(name, hw)
 	g.follow(img)
 	return g
 }

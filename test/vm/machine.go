@@ -28,8 +28,11 @@ type Hardware struct {
 	// Without it, a machine has to know the lab's key.
 	Key bool
 	// Arm64 makes it a 64-bit ARM computer, which is always emulated. It has
-	// neither of the following, and no Live system.
+	// none of the following, and no Live system.
 	Arm64 bool
+	// Watchdog is a watchdog timer (i6300ESB), which knows whether it has reset the
+	// machine: so a reboot stays in one QEMU.
+	Watchdog bool
 	// TPM is a TPM 2.0; SecureBoot is firmware that enforces, in setup mode as
 	// long as no keys are enrolled.
 	TPM, SecureBoot bool
@@ -295,9 +298,14 @@ func (m *Machine) arguments(ctx context.Context, run string) ([]string, error) {
 	}
 	args := append(processor,
 		"-name", m.name, "-machine", m.hw.board(), "-m", fmt.Sprint(m.hw.Memory),
-		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
+		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
 		"-qmp", "unix:"+filepath.Join(run, "qmp")+",server=on,wait=off",
 		"-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0")
+	if m.hw.Watchdog {
+		args = append(args, "-device", "i6300esb", "-action", "watchdog=reset")
+	} else {
+		args = append(args, "-no-reboot")
+	}
 	args = append(args, m.network()...)
 	for i, d := range m.hw.Disks {
 		args = append(args, d.arguments(i)...)
