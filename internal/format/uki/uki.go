@@ -42,6 +42,7 @@ type Image struct {
 type section struct {
 	name   string
 	offset int64
+	raw    int64
 	size   int64 // what the file holds of the section's virtual size
 }
 
@@ -56,6 +57,25 @@ func Open(r io.ReaderAt) (*Image, error) {
 }
 
 func open(r io.ReaderAt) (*Image, error) {
+	h, err := readHeaders(r)
+	if err != nil {
+		return nil, err
+	}
+	i := &Image{r: r, sections: h.sections}
+	if i.section(".linux") == nil {
+		return nil, errors.New("it has no section .linux")
+	}
+	return i, nil
+}
+
+// headers are those of a PE file.
+type headers struct {
+	machine  uint16
+	optional []byte
+	sections []section
+}
+
+func readHeaders(r io.ReaderAt) (*headers, error) {
 	dos, err := readAt(r, 0, dosHeaderSize)
 	if err != nil {
 		return nil, err
@@ -78,19 +98,16 @@ func open(r io.ReaderAt) (*Image, error) {
 	if n > maxSections {
 		return nil, fmt.Errorf("%d sections where %d are allowed", n, maxSections)
 	}
-	optional := int64(binary.LittleEndian.Uint16(head[4+16:]))
-	table, err := readAt(r, at+4+coffHeaderSize+optional, n*sectionHeaderSize)
+	optional := int(binary.LittleEndian.Uint16(head[4+16:]))
+	rest, err := readAt(r, at+4+coffHeaderSize, optional+n*sectionHeaderSize)
 	if err != nil {
 		return nil, err
 	}
-	i := &Image{r: r}
-	for ; len(table) > 0; table = table[sectionHeaderSize:] {
-		i.sections = append(i.sections, parseSection(table))
+	h := &headers{machine: binary.LittleEndian.Uint16(head[4:]), optional: rest[:optional]}
+	for table := rest[optional:]; len(table) > 0; table = table[sectionHeaderSize:] {
+		h.sections = append(h.sections, parseSection(table))
 	}
-	if i.section(".linux") == nil {
-		return nil, errors.New("it has no section .linux")
-	}
-	return i, nil
+	return h, nil
 }
 
 func parseSection(b []byte) section {
@@ -98,6 +115,7 @@ func parseSection(b []byte) section {
 	return section{
 		name:   string(bytes.TrimRight(b[:8], "\x00")),
 		offset: int64(binary.LittleEndian.Uint32(b[20:])),
+		raw:    int64(raw),
 		// The raw size is rounded up to the file's alignment.
 		size: int64(min(virtual, raw)),
 	}
