@@ -51,20 +51,20 @@ func newWorkshop(t *testing.T, arch, loader string) *workshop {
 	must(t, os.MkdirAll(w.path("home/.config/containers"), 0o755))
 	must(t, os.WriteFile(w.path("home/.config/containers/policy.json"), []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o644))
 	must(t, os.WriteFile(w.path("keys"), []byte("ssh-ed25519 AAAA user@host\n"), 0o644))
-	image := imagestest.New(imagestest.Options{Version: "1", Arch: arch}, imagestest.Layer{Entries: content(loader), Compression: imagestest.Gzip})
+	image := imagestest.New(imagestest.Options{Version: "1", Arch: arch}, imagestest.Layer{Entries: content(arch, loader), Compression: imagestest.Gzip})
 	must(t, image.SaveLayout(w.path("os")))
 	return w
 }
 
 // content is an image that can be booted, as far as a disk image shows, in more
 // directories than one, and with what is easily lost on the way.
-func content(loader string) []imagestest.Entry {
+func content(arch, loader string) []imagestest.Entry {
 	all := imagestest.Base()
 	for _, d := range []string{"usr/lib/modules/", "usr/lib/modules/6.1/", "usr/lib/systemd/", "usr/lib/systemd/boot/", "usr/lib/systemd/boot/efi/", "usr/share/", "var/spool/"} {
 		all = append(all, imagestest.Entry{Name: d})
 	}
 	all = append(all,
-		imagestest.File("usr/lib/modules/6.1/vmlinuz", imagestest.Big("kernel", 900_000)),
+		imagestest.File("usr/lib/modules/6.1/vmlinuz", imagestest.Kernel("kernel", 900_000, arch)),
 		imagestest.File("usr/lib/modules/6.1/initramfs.img", imagestest.Big("initrd", 2_000_000)),
 		imagestest.File("usr/lib/os-release", "ID=lab\nVERSION_ID=1\nPRETTY_NAME=Lab\n"),
 		imagestest.File(loader, "systemd-boot"),

@@ -350,7 +350,7 @@ type spec map[string]string
 // v1 is the first image, and what the others are made from.
 func v1() spec {
 	return spec{
-		"usr/lib/modules/6.1/vmlinuz":       imagestest.Big("kernel", 5000),
+		"usr/lib/modules/6.1/vmlinuz":       imagestest.Kernel("kernel", 5000, runtime.GOARCH),
 		"usr/lib/modules/6.1/initramfs.img": imagestest.Big("initrd", 9000),
 		"usr/lib/os-release":                "ID=lab\nVERSION_ID=1\nPRETTY_NAME=Lab\n",
 		"usr/lib/bootc/kargs.d/10.toml":     "kargs = [\"quiet\", \"image=1\"]\n",
@@ -369,7 +369,7 @@ func v2() spec {
 	return v1().with(spec{
 		"usr/lib/modules/6.1/vmlinuz":       "",
 		"usr/lib/modules/6.1/initramfs.img": "",
-		"usr/lib/modules/6.2/vmlinuz":       imagestest.Big("kernel 2", 6000),
+		"usr/lib/modules/6.2/vmlinuz":       imagestest.Kernel("kernel 2", 6000, runtime.GOARCH),
 		"usr/lib/modules/6.2/initramfs.img": imagestest.Big("initrd 2", 8000),
 		"usr/lib/os-release":                "ID=lab\nVERSION_ID=2\nPRETTY_NAME=Lab\n",
 		"usr/lib/bootc/kargs.d/10.toml":     "kargs = [\"quiet\", \"image=2\"]\n",

@@ -189,7 +189,7 @@ func TestBuildPXE(t *testing.T) {
 	root := extract(t, iso, "root")
 	options := fmt.Sprintf("root=UUID=%s ro fsck.mode=skip local=1 composefs=%s quiet image=1", uuidOf(t, root), id)
 	for name, want := range map[string]string{
-		"vmlinuz":   imagestest.Big("kernel", 5000),
+		"vmlinuz":   imagestest.Kernel("kernel", 5000, runtime.GOARCH),
 		"initrd":    imagestest.Big("initrd", 9000),
 		"boot.ipxe": "#!ipxe\nkernel vmlinuz initrd=initrd initrd=root.cpio " + options + "\ninitrd initrd\ninitrd root.cpio\nboot\n",
 		"grub.cfg":  "linux $config_directory/vmlinuz " + options + "\ninitrd $config_directory/initrd $config_directory/root.cpio\nboot\n",

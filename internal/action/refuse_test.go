@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -33,6 +34,9 @@ func TestRefused(t *testing.T) {
 		{name: "no kernel", image: v1().with(spec{"usr/lib/modules/6.1/vmlinuz": "", "usr/lib/modules/6.1/initramfs.img": ""}), want: "has no kernel"},
 		{name: "no initrd", image: v1().with(spec{"usr/lib/modules/6.1/initramfs.img": ""}), want: "initramfs.img"},
 		{name: "two kernels", image: v1().with(spec{"usr/lib/modules/6.2/vmlinuz": "2", "usr/lib/modules/6.2/initramfs.img": "2"}), want: "has 2 kernels"},
+		{name: "not a kernel", image: v2().with(spec{"usr/lib/modules/6.2/vmlinuz": imagestest.Big("kernel 2", 6000)}), want: "/usr/lib/modules/6.2/vmlinuz, is not a program that the firmware starts: it does not begin with MZ"},
+		{name: "a tiny kernel", image: v2().with(spec{"usr/lib/modules/6.2/vmlinuz": "MZ"}), want: "it has 2 bytes"},
+		{name: "half a kernel", image: v2().with(spec{"usr/lib/modules/6.2/vmlinuz": imagestest.Kernel("kernel 2", 6000, runtime.GOARCH)[:3000]}), want: "it has 3000 bytes, and its section .text ends at 6000"},
 		{name: "composefs= in kargs.d", image: v2().with(spec{"usr/lib/bootc/kargs.d/10.toml": "kargs = [\"composefs=x\"]\n"}), want: "composefs"},
 		{name: "broken kargs.d", image: v2().with(spec{"usr/lib/bootc/kargs.d/10.toml": "kargs = 7"}), want: "kargs"},
 		{name: "conflict in /etc", image: v2().with(spec{"etc/added/file": "a directory now"}), want: "one conflict in /etc"},

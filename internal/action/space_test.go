@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -132,8 +133,8 @@ func readFrom(v boot.Volume, name string) string {
 // together.
 func (s *small) next(n int, mb float64) [2]string {
 	total := int(mb * perMB)
-	kernel := max(1, int(float64(total)*(0.1+0.4*s.rnd.Float64())))
-	files := [2]string{imagestest.Big(fmt.Sprint("kernel ", n), kernel), imagestest.Big(fmt.Sprint("initrd ", n), total-kernel)}
+	kernel := max(512, int(float64(total)*(0.1+0.4*s.rnd.Float64())))
+	files := [2]string{imagestest.Kernel(fmt.Sprint("kernel ", n), kernel, runtime.GOARCH), imagestest.Big(fmt.Sprint("initrd ", n), total-kernel)}
 	v1().with(spec{
 		"usr/lib/modules/6.1/vmlinuz":       files[0],
 		"usr/lib/modules/6.1/initramfs.img": files[1],

@@ -35,6 +35,30 @@ func (m *Machine) WriteArtefacts(ctx context.Context, id bootc.ID, s *bootable.S
 	return a, err
 }
 
+// CheckKernel says why the firmware of an architecture, as Go names it, would not start
+// the kernel of an image. A boot loader that is to start such a kernel goes back to the
+// firmware, and what happens then is the firmware's to decide.
+func (m *Machine) CheckKernel(s *bootable.System, arch string) error {
+	n, name := s.Kernel, "/usr/lib/modules/"+s.Version+"/vmlinuz"
+	if s.UKI != nil {
+		n, name = s.UKI, "/boot/EFI/Linux/"+s.Version+".efi"
+	}
+	f, err := m.Repo.OpenFile(n)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if at, ok := f.(io.ReaderAt); ok {
+		err = uki.CheckProgram(at, int64(n.Size), arch)
+	} else {
+		err = fmt.Errorf("it has %d bytes", n.Size)
+	}
+	if err != nil {
+		return fmt.Errorf("the kernel of the image, %s, is not a program that the firmware starts: %w", name, err)
+	}
+	return nil
+}
+
 func (m *Machine) file(n *tree.Node) boot.File {
 	return boot.File{Open: func() (io.ReadCloser, error) { return m.Repo.OpenFile(n) }, Size: int64(n.Size)}
 }

@@ -33,7 +33,7 @@ func SaveImages(dir string) ([]Image, error) {
 	var all []Image
 	for i, kernel := range kernels {
 		version := fmt.Sprint(i + 1)
-		vmlinuz, initrd, loader := imagestest.Big("kernel "+kernel, kernelSize), imagestest.Big("initrd "+kernel, initrdSize), imagestest.Big("loader", 90_000)
+		vmlinuz, initrd, loader := imagestest.Kernel("kernel "+kernel, kernelSize, "amd64"), imagestest.Big("initrd "+kernel, initrdSize), imagestest.Big("loader", 90_000)
 		base := imagestest.Base()
 		add := func(name, body string) { base = append(base, imagestest.File(name, body)) }
 		for _, d := range []string{

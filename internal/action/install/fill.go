@@ -40,6 +40,9 @@ func (p *Plan) Fill(ctx context.Context, m *machine.Machine, progress bootc.Prog
 	if err != nil {
 		return "", err
 	}
+	if err := m.CheckKernel(system, img.Config.Architecture); err != nil {
+		return "", err
+	}
 	boots, err := m.Repo.ReadImage(id)
 	if err != nil {
 		return "", err

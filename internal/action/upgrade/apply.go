@@ -164,6 +164,9 @@ func (p *Plan) prepare(ctx context.Context, img *images.Image) (*staging, error)
 		s.id = p.m.Booted.ID
 		return s, nil
 	}
+	if err := p.m.CheckKernel(s.system, runtime.GOARCH); err != nil {
+		return s, err
+	}
 	if s.system.UKI != nil {
 		s.id, err = p.m.ComposeUKI(ctx, img, s.system, !p.m.Booted.Verity)
 	} else if s.id, err = p.m.Repo.Compose(ctx, img); err != nil {
