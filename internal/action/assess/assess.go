@@ -25,6 +25,8 @@ import (
 type Boot struct {
 	ID  string // the kernel's boot_id
 	Now time.Time
+	// Began is when the kernel started.
+	Began time.Time
 	// Before returns what kernel and hardware have kept of a boot before this
 	// one that began at the given time.
 	Before func(since time.Time) []deploy.Failure

@@ -35,6 +35,7 @@ type computer struct {
 	boots int
 	// before is what the hardware says of the boot before.
 	before []deploy.Failure
+	since  time.Time // when it was asked about last
 }
 
 func newComputer(t *testing.T) *computer {
@@ -102,7 +103,8 @@ func (c *computer) power(want bootc.ID) {
 func (c *computer) boot() assess.Boot {
 	return assess.Boot{
 		ID: fmt.Sprint("boot", c.boots), Now: begin.Add(time.Duration(c.boots) * time.Minute),
-		Before: func(time.Time) []deploy.Failure { return c.before },
+		Began:  begin.Add(time.Duration(c.boots)*time.Minute - time.Second),
+		Before: func(since time.Time) []deploy.Failure { c.since = since; return c.before },
 	}
 }
 
@@ -212,6 +214,23 @@ func TestBrokenKernel(t *testing.T) {
 	r := c.rejected(update)
 	if r == nil || !strings.Contains(r.Detail, "none got as far as sysinit.target") || r.Boots != nil {
 		t.Errorf("remembered: %+v", r)
+	}
+}
+
+// TestEarlyTraces never comes to userland, and the firmware knows why.
+func TestEarlyTraces(t *testing.T) {
+	c := newComputer(t)
+	for range boot.Tries {
+		c.power(update)
+	}
+	c.before = []deploy.Failure{{Kind: deploy.Panic, Text: "a record of a panic"}}
+	c.sysinit(old)
+	r := c.rejected(update)
+	if r == nil || !strings.HasSuffix(r.Detail, "root file system; the last evidence: a record of a panic") || len(r.Boots) != 1 || r.Boots[0].ID != "" {
+		t.Errorf("remembered: %+v", r)
+	}
+	if want := c.boot().Began; c.since != want {
+		t.Errorf("evidence since %s, want since the boot began, %s", c.since, want)
 	}
 }
 

@@ -105,6 +105,8 @@ func (a *assessment) judge(e boot.Entry) error {
 			return a.refill()
 		}
 		boots = a.trial.Boots
+	} else if a.b.Before != nil {
+		boots = unknownBoot(a.b)
 	}
 	detail := why(e.Name.Done, boots)
 	err = a.m.State.Reject(deploy.Rejection{
@@ -118,6 +120,17 @@ func (a *assessment) judge(e boot.Entry) error {
 		err = a.m.State.ClearTrial()
 	}
 	return errors.Join(err, a.unstage(e))
+}
+
+// unknownBoot is what kernel and hardware have kept of a deployment of which no boot
+// came as far as sysinit.target: what has been found since this boot began. Nil if
+// there is nothing.
+func unknownBoot(b Boot) []deploy.Boot {
+	failures := b.Before(b.Began)
+	if len(failures) == 0 {
+		return nil
+	}
+	return []deploy.Boot{{Time: b.Began, Judged: true, Failures: failures}}
 }
 
 // unstage drops a staged update of a deployment that has just failed: a cut
@@ -137,13 +150,16 @@ func why(done int, boots []deploy.Boot) string {
 	if done == 1 {
 		tries = "one boot came to nothing"
 	}
+	if len(boots) == 0 || boots[len(boots)-1].ID == "" {
+		tries += "; none got as far as sysinit.target: kernel, initramfs or root file system"
+	}
 	for i := len(boots) - 1; i >= 0; i-- {
 		if f := boots[i].Failures; len(f) > 0 {
 			return tries + "; the last evidence: " + oneLine(f[len(f)-1].Text)
 		}
 	}
 	if len(boots) == 0 {
-		return tries + "; none got as far as sysinit.target: kernel, initramfs or root file system"
+		return tries
 	}
 	return tries + ", without evidence of the cause"
 }

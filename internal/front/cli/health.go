@@ -50,9 +50,18 @@ func (a *App) healthCommand() *cobra.Command {
 // thisBoot is the boot that runs.
 func thisBoot() (assess.Boot, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return assess.Boot{}, err
+	}
+	up, err := uptime()
+	if err != nil {
+		return assess.Boot{}, err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
 	return assess.Boot{
-		ID:  strings.TrimSpace(string(id)),
-		Now: time.Now().UTC().Truncate(time.Second),
+		ID:    strings.TrimSpace(string(id)),
+		Now:   now,
+		Began: now.Add(-up).Truncate(time.Second),
 		Before: func(since time.Time) (all []deploy.Failure) {
 			for _, t := range health.Before(os.DirFS("/"), since) {
 				kind := deploy.Panic
@@ -63,7 +72,17 @@ func thisBoot() (assess.Boot, error) {
 			}
 			return all
 		},
-	}, err
+	}, nil
+}
+
+// uptime is the time since the kernel started.
+func uptime() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return 0, err
+	}
+	seconds, _, _ := strings.Cut(string(text), " ")
+	return time.ParseDuration(seconds + "s")
 }
 
 func (a *App) healthBegin(ctx context.Context) error {
