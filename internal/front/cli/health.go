@@ -122,6 +122,7 @@ func (a *App) healthCheck(ctx context.Context) error {
 		failures = append(failures, deploy.Failure{Kind: deploy.CheckFailed, Text: err.Error()})
 	}
 	if len(failures) == 0 {
+		a.runAfterChecks(ctx, true)
 		return nil
 	}
 	var texts []string
@@ -129,6 +130,7 @@ func (a *App) healthCheck(ctx context.Context) error {
 		texts = append(texts, f.Text)
 	}
 	_, err = a.recordFailure(ctx, failures, nil)
+	a.runAfterChecks(ctx, false)
 	return errors.Join(errors.New(strings.Join(texts, "; ")), err)
 }
 
@@ -155,6 +157,21 @@ func (a *App) runChecks(ctx context.Context) (failures []deploy.Failure, err err
 		failures = append(failures, deploy.Failure{Kind: deploy.CheckFailed, Text: "the unit " + u + " has failed"})
 	}
 	return failures, err
+}
+
+// runAfterChecks runs what is to be run in a boot that is healthy, or is not. What
+// fails of it changes nothing.
+func (a *App) runAfterChecks(ctx context.Context, healthy bool) {
+	root := os.DirFS("/")
+	config, err := health.ReadConfig(root)
+	if err != nil {
+		config.Timeout = health.DefaultTimeout // it has been told
+	}
+	programs, err := health.After(root, healthy)
+	if err != nil {
+		fmt.Fprintf(a.Stderr, "warning: what is to be run after the checks is not found: %s\n", message(err))
+	}
+	health.RunAfter(ctx, programs, config.Timeout, runCheck, a.Stdout)
 }
 
 func runCheck(ctx context.Context, c health.Check, limit time.Duration, log io.Writer) (string, error) {

@@ -18,6 +18,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,11 +34,14 @@ type Check struct {
 	Executable bool
 }
 
-// directories are searched in this order.
-var directories = []struct {
+// A directory has checks, or programs that are run after them.
+type directory struct {
 	path              string
 	wanted, greenboot bool
-}{
+}
+
+// directories are searched in this order.
+var directories = []directory{
 	{"usr/lib/bootc/health.d", false, false},
 	{"usr/lib/greenboot/check/required.d", false, true},
 	{"etc/greenboot/check/required.d", false, true},
@@ -47,10 +51,35 @@ var directories = []struct {
 
 // Find lists the checks of a system, in the order in which they are run: by
 // directory, then by name. In the directories of greenboot those are the files
-// *.sh; in ours, all that are executable and whose names do not begin with a dot.
+// *.sh and all that are executable, but for those that its configuration disables; in
+// ours, all that are executable and whose names do not begin with a dot.
 func Find(root fs.FS) ([]Check, error) {
+	disabled, err := readDisabled(root)
+	if err != nil {
+		return nil, err
+	}
+	all, err := find(root, directories)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(c Check) bool {
+		return strings.Contains(c.Path, "/greenboot/") && slices.Contains(disabled, path.Base(c.Path))
+	}), nil
+}
+
+// After lists what greenboot runs after the checks: in green.d if the system is
+// healthy, in red.d if it is not.
+func After(root fs.FS, healthy bool) ([]Check, error) {
+	name := "red.d"
+	if healthy {
+		name = "green.d"
+	}
+	return find(root, []directory{{"usr/lib/greenboot/" + name, true, true}, {"etc/greenboot/" + name, true, true}})
+}
+
+func find(root fs.FS, in []directory) ([]Check, error) {
 	var all []Check
-	for _, d := range directories {
+	for _, d := range in {
 		entries, err := fs.ReadDir(root, d.path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -65,7 +94,7 @@ func Find(root fs.FS) ([]Check, error) {
 				continue
 			}
 			c := Check{Path: "/" + name, Wanted: d.wanted, Executable: st.Mode()&0o111 != 0}
-			if d.greenboot && strings.HasSuffix(name, ".sh") || !d.greenboot && c.Executable && e.Name()[0] != '.' {
+			if d.greenboot && strings.HasSuffix(name, ".sh") || c.Executable && e.Name()[0] != '.' {
 				all = append(all, c)
 			}
 		}
@@ -121,6 +150,18 @@ type Result struct {
 
 // A Runner runs a check, prints what it prints to log, and returns the end of it.
 type Runner func(ctx context.Context, c Check, limit time.Duration, log io.Writer) (said string, err error)
+
+// RunAfter runs what [After] has found, one after the other. What fails is told to log,
+// and no more.
+func RunAfter(ctx context.Context, programs []Check, limit time.Duration, run Runner, log io.Writer) {
+	for _, c := range programs {
+		if _, err := run(ctx, c, limit, log); err != nil {
+			fmt.Fprintf(log, "warning: %s has failed: %v\n", c.Path, err)
+		} else {
+			fmt.Fprintf(log, "done: %s\n", c.Path)
+		}
+	}
+}
 
 // Run runs all checks, one after the other, and tells log about each. It returns
 // what the required ones came to that have failed.

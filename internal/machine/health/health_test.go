@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"path"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -26,7 +27,12 @@ func TestFind(t *testing.T) {
 		"usr/lib/bootc/health.d/README":                 file(0o644),
 		"usr/lib/bootc/health.d/dir/x":                  file(0o755),
 		"etc/greenboot/check/required.d/02-x.sh":        file(0o644),
-		"etc/greenboot/check/required.d/note.txt":       file(0o755),
+		"etc/greenboot/check/required.d/note.txt":       file(0o644),
+		"etc/greenboot/check/required.d/01-program":     file(0o755),
+		"etc/greenboot/check/required.d/03-off.sh":      file(0o755),
+		"usr/lib/greenboot/check/wanted.d/off-too.sh":   file(0o755),
+		"usr/lib/bootc/health.d/03-off.sh":              file(0o755),
+		"etc/greenboot/greenboot.conf":                  {Data: []byte("# DISABLED_HEALTHCHECKS=(\"02-x.sh\")\nDISABLED_HEALTHCHECKS=(\"03-off.sh\" off-too.sh)\n")},
 		"usr/lib/greenboot/check/required.d/01-y.sh":    file(0o755),
 		"usr/lib/greenboot/check/wanted.d/03-dns.sh":    file(0o755),
 		"etc/greenboot/check/wanted.d/04-z.sh":          file(0o755),
@@ -37,9 +43,11 @@ func TestFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []health.Check{
+		{Path: "/usr/lib/bootc/health.d/03-off.sh", Executable: true},
 		{Path: "/usr/lib/bootc/health.d/10-a", Executable: true},
 		{Path: "/usr/lib/bootc/health.d/20-b", Executable: true},
 		{Path: "/usr/lib/greenboot/check/required.d/01-y.sh", Executable: true},
+		{Path: "/etc/greenboot/check/required.d/01-program", Executable: true},
 		{Path: "/etc/greenboot/check/required.d/02-x.sh"},
 		{Path: "/usr/lib/greenboot/check/wanted.d/03-dns.sh", Wanted: true, Executable: true},
 		{Path: "/etc/greenboot/check/wanted.d/04-z.sh", Wanted: true, Executable: true},
@@ -49,6 +57,65 @@ func TestFind(t *testing.T) {
 	}
 	if got, err := health.Find(fstest.MapFS{}); err != nil || got != nil {
 		t.Errorf("Find = %v, %v in a system without checks", got, err)
+	}
+}
+
+func TestDisabled(t *testing.T) {
+	all := func() fstest.MapFS {
+		return fstest.MapFS{"etc/greenboot/check/required.d/a.sh": file(0o755), "etc/greenboot/check/required.d/b.sh": file(0o755)}
+	}
+	for _, test := range []struct {
+		text string
+		want string // what is left
+		bad  string
+	}{
+		{text: "GREENBOOT_MAX_BOOT_ATTEMPTS=3\n", want: "ab"},
+		{text: "DISABLED_HEALTHCHECKS=()", want: "ab"},
+		{text: " DISABLED_HEALTHCHECKS=( 'a.sh' )", want: "b"},
+		{text: "DISABLED_HEALTHCHECKS=(\n\"a.sh\"\n\"b.sh\"\n)\n"},
+		{text: "DISABLED_HEALTHCHECKS=(a.sh)\nDISABLED_HEALTHCHECKS=(b.sh)\n", want: "a"},
+		{text: "DISABLED_HEALTHCHECKS=a.sh", bad: "/etc/greenboot/greenboot.conf: DISABLED_HEALTHCHECKS=a.sh is no list in parentheses"},
+		{text: "DISABLED_HEALTHCHECKS=(a.sh\n", bad: "/etc/greenboot/greenboot.conf: the list of DISABLED_HEALTHCHECKS= has no end"},
+	} {
+		root := all()
+		root["etc/greenboot/greenboot.conf"] = &fstest.MapFile{Data: []byte(test.text)}
+		checks, err := health.Find(root)
+		var got, bad string
+		for _, c := range checks {
+			got += strings.TrimSuffix(path.Base(c.Path), ".sh")
+		}
+		if err != nil {
+			bad = err.Error()
+		}
+		if got != test.want || bad != test.bad {
+			t.Errorf("%q leaves %q, %q, want %q, %q", test.text, got, bad, test.want, test.bad)
+		}
+	}
+}
+
+// TestAfter finds and runs what comes after the checks, whatever it comes to.
+func TestAfter(t *testing.T) {
+	root := fstest.MapFS{
+		"usr/lib/greenboot/green.d/10-led.sh": file(0o644),
+		"etc/greenboot/green.d/05-mail":       file(0o755),
+		"etc/greenboot/red.d/alarm.sh":        file(0o755),
+	}
+	for healthy, want := range map[bool][]string{
+		true: {"/usr/lib/greenboot/green.d/10-led.sh", "/etc/greenboot/green.d/05-mail"}, false: {"/etc/greenboot/red.d/alarm.sh"},
+	} {
+		programs, err := health.After(root, healthy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ran []string
+		var log bytes.Buffer
+		health.RunAfter(context.Background(), programs, time.Second, func(_ context.Context, c health.Check, _ time.Duration, _ io.Writer) (string, error) {
+			ran = append(ran, c.Path)
+			return "", errors.New("exit status 1")
+		}, &log)
+		if diff := cmp.Diff(want, ran); diff != "" || strings.Count(log.String(), "has failed: exit status 1") != len(want) {
+			t.Errorf("healthy %v (-want +got):\n%s%s", healthy, diff, log.String())
+		}
 	}
 }
 
