@@ -52,22 +52,27 @@ func FromDirectory(ctx context.Context, d *os.File, o Options) (*tree.Tree, erro
 	case o.UserXattrs:
 		scan.Xattr = func(name string) bool { return strings.HasPrefix(name, "user.") }
 	}
+	settle := func() error { return nil }
 	if o.Store != nil {
+		flusher, err := dir.NewFlusher(o.Store)
+		if err != nil {
+			return nil, err
+		}
+		defer flusher.Close()
 		store, err := objects.Open(o.Store, objects.Options{Algorithm: o.Algorithm, Insecure: true})
 		if err != nil {
 			return nil, err
 		}
 		defer store.Close()
 		scan.Object = func(f *os.File, size int64) (verity.Digest, error) { return store.Put(f, size) }
+		settle = func() error { return store.Settle(flusher.Flush) }
 	}
 	t, err := dirtree.Read(ctx, d, scan)
 	if err != nil {
 		return nil, err
 	}
-	if o.Store != nil {
-		if err := dir.SyncFS(o.Store); err != nil {
-			return nil, fmt.Errorf("flushing the objects: %w", err)
-		}
+	if err := settle(); err != nil {
+		return nil, fmt.Errorf("flushing the objects: %w", err)
 	}
 	if o.Epoch {
 		err = t.Walk(func(_ string, n *tree.Node) error { n.Mtime = tree.Time{}; return nil })

@@ -64,7 +64,7 @@ func (r *Repository) compose(ctx context.Context, i *Image, bootable bool) (map[
 // publish links new EROFS images and names them in the image's streams. All is
 // on disk on return.
 func (r *Repository) publish(i *Image, composed map[string]verity.Digest) error {
-	if err := r.flush(); err != nil {
+	if err := r.Sync(); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(composed)) {
@@ -77,7 +77,7 @@ func (r *Repository) publish(i *Image, composed map[string]verity.Digest) error 
 	if err := r.writeHead(i, composed); err != nil {
 		return err
 	}
-	return r.flush()
+	return r.Sync()
 }
 
 // writeBootImage writes the image of the tree that boots.

@@ -55,6 +55,7 @@ type Repository struct {
 	objRoot  *os.Root
 	objects  *objects.Store
 	lock     *os.File
+	flusher  *dir.Flusher // older than all that is written by way of the handle
 	meta     meta
 	upgrade  sync.Mutex // guards meta.missing and upgraded
 	upgraded bool
@@ -151,23 +152,30 @@ func Open(root *os.Root) (*Repository, error) {
 		return nil, err
 	}
 	r := &Repository{root: root, meta: m}
-	r.flush = func() error { return dir.SyncFS(root) }
 	r.symlink = func(target, name string) error { return dir.Symlink(root, target, name) }
 	r.remove = root.Remove
-	if r.lock, err = root.Open("."); err != nil {
-		return nil, err
-	}
-	if err := flock(r.lock, unix.LOCK_SH); err != nil {
-		return nil, errors.Join(fmt.Errorf("locking the repository: %w", err), r.lock.Close())
-	}
-	if r.objRoot, err = openObjects(root); err != nil {
-		return nil, errors.Join(err, r.lock.Close())
-	}
-	r.objects, err = objects.Open(r.objRoot, objects.Options{Algorithm: m.algorithm, Insecure: !m.secure})
-	if err != nil {
-		return nil, errors.Join(err, r.objRoot.Close(), r.lock.Close())
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
+}
+
+func (r *Repository) open() (err error) {
+	if r.lock, err = r.root.Open("."); err != nil {
+		return err
+	}
+	if err := flock(r.lock, unix.LOCK_SH); err != nil {
+		return fmt.Errorf("locking the repository: %w", err)
+	}
+	if r.flusher, err = dir.NewFlusher(r.root); err != nil {
+		return err
+	}
+	r.flush = r.flusher.Flush
+	if r.objRoot, err = openObjects(r.root); err != nil {
+		return err
+	}
+	r.objects, err = objects.Open(r.objRoot, objects.Options{Algorithm: r.meta.algorithm, Insecure: !r.meta.secure})
+	return err
 }
 
 // openObjects opens the object directory; others make it only when there is a
@@ -185,7 +193,20 @@ func openObjects(root *os.Root) (*os.Root, error) {
 
 // Close releases the repository.
 func (r *Repository) Close() error {
-	return errors.Join(r.objects.Close(), r.objRoot.Close(), r.lock.Close())
+	var errs []error
+	if r.objects != nil {
+		errs = append(errs, r.objects.Close())
+	}
+	if r.objRoot != nil {
+		errs = append(errs, r.objRoot.Close())
+	}
+	if r.flusher != nil {
+		errs = append(errs, r.flusher.Close())
+	}
+	if r.lock != nil {
+		errs = append(errs, r.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Secure reports whether all objects must have fs-verity.
@@ -208,8 +229,10 @@ func (r *Repository) HasMeta() bool {
 // Algorithm returns the hash algorithm of all digests in the repository.
 func (r *Repository) Algorithm() verity.Algorithm { return r.meta.algorithm }
 
-// Sync flushes the file system of the repository.
-func (r *Repository) Sync() error { return r.flush() }
+// Sync flushes the file system of the repository. After an error what was put
+// since the last flush is gone, and the handle publishes nothing any more: see
+// [objects.Store.Settle].
+func (r *Repository) Sync() error { return r.objects.Settle(r.flush) }
 
 // Exclusive keeps everybody else out, to collect garbage, until release is
 // called. It does not wait: the error is [ErrInUse] while another process has

@@ -70,6 +70,11 @@ func writeMeta(root *os.Root, m meta) error {
 	if err != nil {
 		return err
 	}
+	flusher, err := dir.NewFlusher(root)
+	if err != nil {
+		return err
+	}
+	defer flusher.Close()
 	if err := dir.WriteFile(root, temp, data, 0o644); err != nil {
 		return err
 	}
@@ -82,7 +87,7 @@ func writeMeta(root *os.Root, m meta) error {
 		err = fsverity.Enable(f, m.algorithm)
 	}
 	if err == nil {
-		err = dir.SyncFS(root)
+		err = flusher.Flush()
 	}
 	if err == nil {
 		err = root.Rename(temp, metaFile)

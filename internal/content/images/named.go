@@ -102,14 +102,14 @@ func (r *Repository) AddImage(image io.Reader, name string) (verity.Digest, erro
 }
 
 func (r *Repository) addImage(d verity.Digest, name string) error {
-	if err := r.flush(); err != nil {
+	if err := r.Sync(); err != nil {
 		return err
 	}
 	if err := r.link(imagesDir+"/"+d.String(), d); err != nil {
 		return err
 	}
 	if name == "" {
-		return r.flush()
+		return r.Sync()
 	}
 	p := imageRefs + "/" + strings.TrimPrefix(name, "refs/")
 	if path.Clean(p) != p || !strings.HasPrefix(p, imageRefs+"/") {
@@ -125,7 +125,7 @@ func (r *Repository) addImage(d verity.Digest, name string) error {
 	if err := dir.SyncDir(r.root, imagesDir); err != nil {
 		return err
 	}
-	return r.flush()
+	return r.Sync()
 }
 
 // A NamedImage is an EROFS image by a link below images/refs.

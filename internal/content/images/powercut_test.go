@@ -224,3 +224,81 @@ func TestPowerCutDuringRepair(t *testing.T) {
 		}
 	}
 }
+
+// A failer lets the n-th flush fail. What was written since the one before is
+// lost, which nobody sees as long as it is in memory; later flushes succeed, as
+// they do in Linux.
+type failer struct {
+	cutter
+	failed bool
+	lost   []string
+}
+
+// forget takes from memory what is not on the disk: of what was lost only the
+// size is left.
+func (f *failer) forget() {
+	for _, p := range f.lost {
+		info, err := os.Stat(p)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		must(f.t, err)
+		must(f.t, os.Truncate(p, 0))
+		must(f.t, os.Truncate(p, info.Size()))
+	}
+}
+
+func (f *failer) flush(do func() error) error {
+	if f.left--; f.left == -1 {
+		f.failed = true
+		f.lost = slices.DeleteFunc(objectFiles(f.t, f.path), func(p string) bool { return slices.Contains(f.flushed, p) })
+		return errCut
+	}
+	err := do()
+	f.flushed = objectFiles(f.t, f.path)
+	return err
+}
+
+func (f *failer) link(do func() error) error { return do() }
+
+// TestFailingFlush lets one flush after the other fail, once. Nothing is
+// published that was written before, neither by the same handle nor by the next
+// try, which finds the names of objects that were lost.
+func TestFailingFlush(t *testing.T) {
+	old := twoLayers(imagestest.Options{Version: "old"})
+	next := imagestest.New(imagestest.Options{Version: "new"},
+		imagestest.Layer{Entries: append(imagestest.Base(), imagestest.File("usr/bin/tool", imagestest.Big("new", 300_000)))},
+		imagestest.Layer{Entries: []imagestest.Entry{imagestest.File("etc/conf", imagestest.Big("new conf", 1000))}, Compression: imagestest.Zstd})
+	want := composeAll(t, next)
+	n := 0
+	for done := false; !done; n++ {
+		r, path := newRepo(t)
+		oldID := compose(t, r, pull(t, r, old))
+		must(t, r.Tag(old.Digest()))
+		f := &failer{cutter: cutter{t: t, path: path, left: n, flushed: objectFiles(t, path)}}
+		r.Intercept(f.flush, f.link)
+		_, err := keep(r, next)
+		if done = err == nil; done == f.failed || !done && !errors.Is(err, errCut) {
+			t.Fatalf("flush %d: %v", n, err)
+		}
+		if f.failed {
+			if err := r.Sync(); err == nil {
+				t.Errorf("flush %d: after a flush that has failed, the handle flushes again", n)
+			}
+		}
+		r.Close()
+		f.forget()
+
+		where := fmt.Sprintf("flush %d", n)
+		checkLinks(t, where, path)
+		r = openRepo(t, path)
+		checkImage(t, r, where, old.Digest(), oldID)
+		if id, err := keep(r, next); err != nil || id != want {
+			t.Errorf("%s: the next try gives %s, %v; want %s", where, id, err, want)
+		}
+		checkImage(t, r, where+", next try", next.Digest(), want)
+	}
+	if n < 4 {
+		t.Errorf("%d flushes, want at least 4", n)
+	}
+}

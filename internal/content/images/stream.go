@@ -199,7 +199,7 @@ func (p *publisher) publish() error {
 	if len(p.waiting) == 0 {
 		return nil
 	}
-	if err := p.r.flush(); err != nil {
+	if err := p.r.Sync(); err != nil {
 		return err
 	}
 	for _, l := range p.waiting {

@@ -16,7 +16,10 @@
 //   - an object that a power cut has spoiled before it was flushed (its size is
 //     wrong, or a secure store finds no fs-verity on it) is replaced by the
 //     next Put of it;
-//   - memory does not depend on the size or the number of objects.
+//   - what was put before a flush that failed is not believed, whatever is read
+//     of it: see [Store.Settle];
+//   - memory does not depend on the size or the number of objects, but for the
+//     digests of those that are not flushed.
 //
 // The format is specified in docs/formats/repository.md.
 package objects
@@ -56,6 +59,7 @@ type Store struct {
 	insecure  bool
 
 	condemned sync.Map // of verity.Digest; see Condemn
+	unsettled unsettled
 
 	noVerity    atomic.Bool // an insecure store has seen that there is none
 	noTmpfile   atomic.Bool

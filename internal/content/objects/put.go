@@ -21,7 +21,7 @@ const bufferSize = 256 << 10
 
 // Put stores what r gives and returns its digest. It reads size bytes, which
 // must be there, or all if size is -1. An object that is there already is left
-// alone. The object is on disk after the next flush of the file system.
+// alone. The object is on disk after the next [Store.Settle].
 func (s *Store) Put(r io.Reader, size int64) (verity.Digest, error) {
 	p, err := s.take(r, size)
 	if err != nil {
@@ -116,6 +116,9 @@ func (p *pending) spill(r io.Reader, h io.Writer) error {
 
 // finish gives the object its name, unless it has it already.
 func (s *Store) finish(p *pending) error {
+	if err := s.unsettled.failed(); err != nil {
+		return err
+	}
 	replace := s.isCondemned(p.digest)
 	switch ok, err := s.sound(p); {
 	case ok:
@@ -139,7 +142,8 @@ func (s *Store) finish(p *pending) error {
 	if err := s.protect(p); err != nil {
 		return fmt.Errorf("object %v: %w", p.digest, err)
 	}
-	if replace && s.isCondemned(p.digest) {
+	settled := replace && s.isCondemned(p.digest)
+	if settled {
 		// Other objects are whole after the next flush; this one must not be
 		// worse than before until then.
 		if err := p.file.Sync(); err != nil {
@@ -150,7 +154,10 @@ func (s *Store) finish(p *pending) error {
 		return err
 	}
 	s.condemned.Delete(p.digest)
-	return nil
+	if settled || p.present {
+		return nil
+	}
+	return s.unsettled.add(s, p.digest)
 }
 
 // sound reports whether the store has the object in good order, as far as can

@@ -13,20 +13,37 @@ import (
 
 // WriteFile replaces the file name below root in one step: a reader, or a
 // system that starts after a power cut, finds the old content or the new one.
-// The new one is on disk on return.
+// The new one is on disk on return. Where the disk does not take it, it is
+// written once more, elsewhere. After an error there is the old one, or, if it
+// was the name that could not be flushed, either.
 //
 // It relies on an atomic rename and is not for FAT.
-func WriteFile(root *os.Root, name string, data []byte, perm os.FileMode) (err error) {
-	temp := path.Join(path.Dir(name), ".tmp-"+rand.Text())
-	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+func WriteFile(root *os.Root, name string, data []byte, perm os.FileMode) error {
+	temp, err := writeTemp(root, name, data, perm)
+	if errors.Is(err, unix.EIO) {
+		bad := temp // keeps its blocks until the other one has others
+		temp, err = writeTemp(root, name, data, perm)
+		root.Remove(bad)
+	}
 	if err != nil {
+		root.Remove(temp)
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	if err := root.Rename(temp, name); err != nil {
+		root.Remove(temp)
 		return err
 	}
-	defer func() {
-		if err != nil {
-			root.Remove(temp)
-		}
-	}()
+	return SyncDir(root, path.Dir(name))
+}
+
+// writeTemp writes a file beside name, flushes it, and returns its name. After
+// an error it may be there.
+func writeTemp(root *os.Root, name string, data []byte, perm os.FileMode) (temp string, err error) {
+	temp = path.Join(path.Dir(name), ".tmp-"+rand.Text())
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return temp, err
+	}
 	_, err = f.Write(data)
 	if err == nil {
 		err = f.Chmod(perm) // whatever the umask
@@ -34,13 +51,7 @@ func WriteFile(root *os.Root, name string, data []byte, perm os.FileMode) (err e
 	if err == nil {
 		err = f.Sync()
 	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	if err := root.Rename(temp, name); err != nil {
-		return err
-	}
-	return SyncDir(root, path.Dir(name))
+	return temp, errors.Join(err, f.Close())
 }
 
 // Symlink makes name a symbolic link with the text target, replacing another
@@ -78,19 +89,6 @@ func SyncDir(root *os.Root, name string) error {
 	defer d.Close()
 	if err := d.Sync(); err != nil {
 		return &fs.PathError{Op: "flushing", Path: name, Err: err}
-	}
-	return nil
-}
-
-// SyncFS flushes the whole file system that root is on (syncfs(2)).
-func SyncFS(root *os.Root) error {
-	d, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := unix.Syncfs(int(d.Fd())); err != nil {
-		return fmt.Errorf("flushing the file system: %w", err)
 	}
 	return nil
 }

@@ -109,7 +109,11 @@ func TestSync(t *testing.T) {
 	if err := dir.SyncDir(root, "."); err != nil {
 		t.Error(err)
 	}
-	if err := dir.SyncFS(root); err != nil {
+	f, err := dir.NewFlusher(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Flush(), f.Close()); err != nil {
 		t.Error(err)
 	}
 	if err := dir.SyncDir(root, "none"); !errors.Is(err, fs.ErrNotExist) {

@@ -19,6 +19,10 @@ import (
 // Only Flush promises anything about the disk: on return, everything that was
 // done before is on it. What was done since the last Flush is there in part and
 // in any order after a power cut.
+//
+// A Flush that fails has lost some of it, and what is read afterwards may be
+// what was lost. A volume that is a disk refuses all further changes then:
+// whoever opens it the next time finds what is really there.
 type Volume interface {
 	// ReadDir lists a directory without looking at what its names lead to.
 	ReadDir(name string) ([]fs.DirEntry, error)
@@ -41,11 +45,27 @@ type Volume interface {
 }
 
 // Mounted returns the volume of a mounted file system.
-func Mounted(root *os.Root) Volume { return rootVolume{root} }
+func Mounted(root *os.Root) Volume { return &rootVolume{root: root} }
 
-type rootVolume struct{ root *os.Root }
+type rootVolume struct {
+	root *os.Root
+	// flusher is older than all that was written since the last Flush; nil: nothing was.
+	flusher *dir.Flusher
+	lost    error // of the Flush that failed
+}
 
-func (v rootVolume) ReadDir(name string) ([]fs.DirEntry, error) {
+// begin is called before something is written.
+func (v *rootVolume) begin() (err error) {
+	if v.lost != nil {
+		return fmt.Errorf("what was written is not on disk: %w", v.lost)
+	}
+	if v.flusher == nil {
+		v.flusher, err = dir.NewFlusher(v.root)
+	}
+	return err
+}
+
+func (v *rootVolume) ReadDir(name string) ([]fs.DirEntry, error) {
 	f, err := v.root.Open(name)
 	if err != nil {
 		return nil, err
@@ -67,19 +87,40 @@ type rootEntry struct {
 
 func (e rootEntry) Info() (fs.FileInfo, error) { return e.root.Lstat(e.path) }
 
-func (v rootVolume) Open(name string) (fs.File, error) { return v.root.Open(name) }
+func (v *rootVolume) Open(name string) (fs.File, error) { return v.root.Open(name) }
 
-func (v rootVolume) Create(name string) (io.WriteCloser, error) {
+func (v *rootVolume) Create(name string) (io.WriteCloser, error) {
+	if err := v.begin(); err != nil {
+		return nil, err
+	}
 	return v.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
 }
 
-func (v rootVolume) Mkdir(name string) error { return v.root.Mkdir(name, 0o700) }
+func (v *rootVolume) Mkdir(name string) error {
+	if err := v.begin(); err != nil {
+		return err
+	}
+	return v.root.Mkdir(name, 0o700)
+}
 
-func (v rootVolume) Remove(name string) error { return v.root.Remove(name) }
+func (v *rootVolume) Remove(name string) error {
+	if err := v.begin(); err != nil {
+		return err
+	}
+	return v.root.Remove(name)
+}
 
-func (v rootVolume) Rename(from, to string) error { return v.root.Rename(from, to) }
+func (v *rootVolume) Rename(from, to string) error {
+	if err := v.begin(); err != nil {
+		return err
+	}
+	return v.root.Rename(from, to)
+}
 
-func (v rootVolume) Exchange(name, a, b string) error {
+func (v *rootVolume) Exchange(name, a, b string) error {
+	if err := v.begin(); err != nil {
+		return err
+	}
 	d, err := v.root.OpenRoot(name)
 	if err != nil {
 		return err
@@ -94,14 +135,21 @@ func (v rootVolume) Exchange(name, a, b string) error {
 
 // Flush writes everything out and then empties the cache of the device. On FAT
 // syncfs(2) does only the first, fsync(2) of any file does the second.
-func (v rootVolume) Flush() error {
-	if err := dir.SyncFS(v.root); err != nil {
+func (v *rootVolume) Flush() error {
+	if err := v.begin(); err != nil {
 		return err
 	}
-	return dir.SyncDir(v.root, ".")
+	err := v.flusher.Flush()
+	v.flusher.Close()
+	v.flusher = nil
+	if err == nil {
+		err = dir.SyncDir(v.root, ".")
+	}
+	v.lost = err
+	return err
 }
 
-func (v rootVolume) Room() (free, unit int64, err error) {
+func (v *rootVolume) Room() (free, unit int64, err error) {
 	f, err := v.root.Open(".")
 	if err != nil {
 		return 0, 0, err

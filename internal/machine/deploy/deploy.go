@@ -95,6 +95,11 @@ func (s *State) Create(ctx context.Context, id bootc.ID, image *tree.Tree, open 
 	if s.Exists(id) {
 		return s.WriteOrigin(id, o)
 	}
+	flusher, err := dir.NewFlusher(s.root)
+	if err != nil {
+		return err
+	}
+	defer flusher.Close()
 	work := path.Join(deployDir, ".new-"+string(id))
 	if err := s.root.RemoveAll(work); err != nil {
 		return err
@@ -116,7 +121,7 @@ func (s *State) Create(ctx context.Context, id bootc.ID, image *tree.Tree, open 
 	if err := dir.WriteFile(w, string(id)+".origin", o.Bytes(), 0o644); err != nil {
 		return err
 	}
-	if err := dir.SyncFS(s.root); err != nil {
+	if err := flusher.Flush(); err != nil {
 		return err
 	}
 	if err := s.root.Rename(work, Path(id)); err != nil {
@@ -157,6 +162,11 @@ func (s *State) MergeEtc(ctx context.Context, id bootc.ID, image *tree.Tree, ope
 		return err
 	}
 	defer d.Close()
+	flusher, err := dir.NewFlusher(s.root)
+	if err != nil {
+		return err
+	}
+	defer flusher.Close()
 	const work = "etc.new"
 	if err := d.RemoveAll(work); err != nil {
 		return err
@@ -176,7 +186,7 @@ func (s *State) MergeEtc(ctx context.Context, id bootc.ID, image *tree.Tree, ope
 	if err := d.Remove(path.Join(work, ".updated")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := dir.SyncFS(s.root); err != nil {
+	if err := flusher.Flush(); err != nil {
 		return err
 	}
 	if err := dir.Exchange(d, work, "etc"); err != nil {
