@@ -182,10 +182,10 @@ func TestCutRollback(t *testing.T) {
 	l.boot()
 	v2().with(spec{"usr/bin/tool": "3"}).save(l, "v1")
 	three := l.stage(upgrade.Options{}).ID
-	all := l.cuts(func(bootc.Progress) error {
+	all := l.cuts(func(progress bootc.Progress) error {
 		p, err := rollback.New(l.m)
 		must(t, err)
-		return p.Apply(t.Context(), nil)
+		return p.Apply(t.Context(), progress)
 	})
 	for _, c := range all {
 		t.Run(c.at, func(t *testing.T) {

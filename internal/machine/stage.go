@@ -44,6 +44,18 @@ func (m *Machine) DropStaged() error {
 	return m.Loader.DropStaged()
 }
 
+// StageAgain puts back an update that was to be dropped or replaced; nil: there
+// was none. Its state and boot artefacts are there.
+func (m *Machine) StageAgain(d *Deployment) error {
+	if err := m.DropStaged(); err != nil || d == nil || d.Entry == nil {
+		return err
+	}
+	if err := m.Loader.StageEntries(d.Entry.Entry, m.Booted.ID); err != nil {
+		return err
+	}
+	return m.MarkStaged(*d.Staged)
+}
+
 // Restore brings the machine to a clean state after a boot: it ends or drops
 // what a power cut interrupted and tells /run what is staged. It reports
 // whether an update is staged.

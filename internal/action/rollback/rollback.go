@@ -10,6 +10,7 @@ import (
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/change"
 	"github.com/bootc-go/bootc/internal/machine/deploy"
 )
 
@@ -58,19 +59,51 @@ func New(m *machine.Machine) (*Plan, error) {
 func (p *Plan) Back() bool { return p.Next != p.booted.ID }
 
 // Apply swaps the boot order; that is the commit. What is rolled back from is
-// recorded, so that an upgrade does not take it again by itself; that it could
-// not be recorded is told, and does not keep the machine from going back.
+// recorded, so that an upgrade does not take it again by itself. That it could
+// not be recorded, or that something is left over, is told, and is no error: the
+// machine goes back all the same. After an error it is as before.
 func (p *Plan) Apply(ctx context.Context, progress bootc.Progress) error {
-	if err := p.m.DropStaged(); err != nil {
-		return fmt.Errorf("dropping the staged update: %w", err)
-	}
-	if err := p.m.Loader.MakeFirst(p.Next); err != nil {
-		return fmt.Errorf("switching boot entries: %w", err)
+	if err := change.Run(ctx, "rolling back", p.steps(), progress); err != nil {
+		return err
 	}
 	if err := p.remember(); err != nil {
 		progress.Send(bootc.Notice{Text: fmt.Sprintf("warning: the image is not remembered as rolled back, an upgrade may take it again: %v", err)})
 	}
-	return p.m.Clean(ctx)
+	if err := p.m.Clean(context.WithoutCancel(ctx)); err != nil {
+		progress.Send(bootc.Notice{Text: fmt.Sprintf("warning: what is not needed any more is not removed: %v", err)})
+	}
+	return nil
+}
+
+// steps lead to the commit, which is the last one. The staged update goes first:
+// a cut between the two must not leave it to the next shutdown.
+func (p *Plan) steps() []change.Step {
+	var first bootc.ID // before
+	return []change.Step{
+		{Name: "dropping the staged update", Do: func(context.Context) error {
+			return p.m.DropStaged()
+		}, Undo: func(context.Context) error {
+			return p.m.StageAgain(p.Staged)
+		}},
+		{Name: "switching boot entries", Do: func(context.Context) error {
+			entries, err := p.m.Loader.Entries()
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				if e.ID != "" {
+					first = e.ID
+					break
+				}
+			}
+			return p.m.Loader.MakeFirst(p.Next)
+		}, Undo: func(context.Context) error {
+			if first == "" {
+				return nil
+			}
+			return p.m.Loader.MakeFirst(first)
+		}},
+	}
 }
 
 func (p *Plan) remember() error {

@@ -103,7 +103,7 @@ func (p *Plan) apply(ctx context.Context, progress bootc.Progress) (*Result, err
 	}
 	r.ID = s.id
 	if s.id == p.m.Booted.ID {
-		return r, p.adopt(ctx, s)
+		return r, p.adopt(ctx, s, progress)
 	}
 	r.Staged = true
 	if err := change.Run(ctx, "staging", p.steps(s), progress); err != nil {
@@ -119,7 +119,7 @@ func (p *Plan) apply(ctx context.Context, progress bootc.Progress) (*Result, err
 		err = p.collect(context.WithoutCancel(ctx), nil, progress)
 	}
 	if err != nil {
-		progress.Send(bootc.Notice{Text: fmt.Sprintf("warning: what is not needed any more is not removed: %v", err)})
+		progress.Send(bootc.Notice{Text: notRemoved(err)})
 	}
 	return r, nil
 }
@@ -268,7 +268,7 @@ func (p *Plan) steps(s *staging) []change.Step {
 		{Name: "dropping what was staged before", Do: func(context.Context) error {
 			return m.DropStaged()
 		}, Undo: func(context.Context) error {
-			return stageAgain(m, replaced)
+			return m.StageAgain(replaced)
 		}},
 		{Name: "staging the boot entries", Do: func(context.Context) error {
 			return m.StageEntries(artefacts, s.system, s.kargs)
@@ -279,36 +279,47 @@ func (p *Plan) steps(s *staging) []change.Step {
 	}
 }
 
-// stageAgain puts back an update that was to be replaced, if there was one.
-func stageAgain(m *machine.Machine, d *machine.Deployment) error {
-	if err := m.DropStaged(); err != nil || d == nil || d.Entry == nil {
-		return err
-	}
-	if err := m.Loader.StageEntries(d.Entry.Entry, m.Booted.ID); err != nil {
-		return err
-	}
-	return m.MarkStaged(*d.Staged)
-}
-
 // adopt makes the booted deployment follow another reference to the same
 // content.
-func (p *Plan) adopt(ctx context.Context, s *staging) error {
+func (p *Plan) adopt(ctx context.Context, s *staging, progress bootc.Progress) error {
 	booted := machine.InSlot(p.current, bootc.Booted)
 	if booted == nil {
 		return errors.New("the booted deployment has no origin")
 	}
-	if err := p.m.Repo.Tag(s.img.Manifest); err != nil {
-		return err
+	if err := change.Run(ctx, "following", p.following(s, booted.Origin), progress); err != nil {
+		return errors.Join(err, p.forget(ctx, s))
 	}
-	if err := p.m.DropStaged(); err != nil {
-		return err
+	// The tag of the old manifest.
+	if err := p.m.Clean(context.WithoutCancel(ctx)); err != nil {
+		progress.Send(bootc.Notice{Text: notRemoved(err)})
 	}
-	o := booted.Origin
-	o.Ref, o.Manifest = p.Ref, s.img.Manifest
-	if err := p.m.State.WriteOrigin(s.id, o); err != nil {
-		return err
+	return nil
+}
+
+// following are the steps of adopt; the last one is the commit.
+func (p *Plan) following(s *staging, old deploy.Origin) []change.Step {
+	m := p.m
+	return []change.Step{
+		{Name: "tagging the image", Do: func(context.Context) error {
+			return m.Repo.Tag(s.img.Manifest)
+		}},
+		{Name: "dropping what was staged before", Do: func(context.Context) error {
+			return m.DropStaged()
+		}, Undo: func(context.Context) error {
+			return m.StageAgain(machine.InSlot(p.current, bootc.Staged))
+		}},
+		{Name: "following the reference", Do: func(context.Context) error {
+			o := old
+			o.Ref, o.Manifest = p.Ref, s.img.Manifest
+			return m.State.WriteOrigin(s.id, o)
+		}, Undo: func(context.Context) error {
+			return m.State.WriteOrigin(s.id, old)
+		}},
 	}
-	return p.m.Clean(context.WithoutCancel(ctx)) // the tag of the old manifest
+}
+
+func notRemoved(err error) string {
+	return fmt.Sprintf("warning: what is not needed any more is not removed: %v", err)
 }
 
 // forget removes what names an image that was pulled and not used. The end of

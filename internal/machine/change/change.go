@@ -33,13 +33,17 @@ type Step struct {
 	Undo func(context.Context) error
 }
 
-// Run does the steps in order and tells p about each. After an error, or when
-// ctx ends between two steps, what was done is undone, last first, and the
-// error says which step it was. Undoing ignores the end of ctx.
+// Run does the steps in order and tells p about each before it begins. After an
+// error, or when ctx ends between two steps, what was done is undone, last first,
+// and the error says which step it was and, if ctx has one, the cause of its end.
+// Undoing ignores the end of ctx.
+//
+// So whoever is told of the steps can let one fail, by ending ctx with a cause:
+// tests do.
 func Run(ctx context.Context, task string, steps []Step, p bootc.Progress) error {
 	for i, s := range steps {
 		p.Send(bootc.Steps{Task: task, ID: task, Description: s.Name, Steps: uint64(i), Total: uint64(len(steps))})
-		err := ctx.Err()
+		err := context.Cause(ctx)
 		if err == nil {
 			err = s.Do(ctx)
 		}

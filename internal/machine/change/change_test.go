@@ -61,6 +61,23 @@ func TestRunCancelled(t *testing.T) {
 	}
 }
 
+// TestRunCause ends the context, with a cause, when it is told of a step: that one
+// fails with it.
+func TestRunCause(t *testing.T) {
+	full := errors.New("no room")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	p := bootc.Progress(func(e bootc.Event) {
+		if e.(bootc.Steps).Description == "b" {
+			cancel(full)
+		}
+	})
+	nop := func(context.Context) error { return nil }
+	err := change.Run(ctx, "staging", []change.Step{{Name: "a", Do: nop}, {Name: "b", Do: nop}}, p)
+	if !errors.Is(err, full) || err.Error() != "b: no room" {
+		t.Errorf("error %v, want that of step b", err)
+	}
+}
+
 func TestRunTells(t *testing.T) {
 	var got []uint64
 	p := bootc.Progress(func(e bootc.Event) { got = append(got, e.(bootc.Steps).Steps) })
