@@ -24,6 +24,7 @@ func main() {
 	cli.BoundGarbage()
 	logrus.SetLevel(logrus.ErrorLevel) // go.podman.io logs what our errors and notices say
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal ends it at once
 	app := &cli.App{Version: version, Stdout: os.Stdout, Stderr: os.Stderr}
 	status := app.Run(ctx, os.Args)
 	stop()

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/bootc-go/bootc/internal/linux/lock"
 )
 
 // A Lock is held by the one verb that changes the machine.
@@ -24,58 +22,57 @@ func (e *LockedError) Error() string {
 
 const lockFile = "bootc.lock"
 
-// TakeLock takes the lock in run (the directory /run), in the name of verb. It
-// waits at most for the given time, or until ctx ends; then it returns a
-// [*LockedError]. The kernel releases the lock of a process that dies.
-func TakeLock(ctx context.Context, run *os.Root, verb string, wait time.Duration) (*Lock, error) {
+// LockOptions say how long to wait for the lock. The zero value does not wait.
+type LockOptions struct {
+	Wait time.Duration
+	// Waiting is told once who holds the lock, if it has to be waited for; nil: nobody is.
+	Waiting func(holder string)
+}
+
+// TakeLock takes the lock in run (the directory /run). It waits as long as o says,
+// or until ctx ends; then it returns a [*LockedError]. The kernel releases the lock
+// of a process that dies.
+func TakeLock(ctx context.Context, run *os.Root, o LockOptions) (*Lock, error) {
 	// Nobody but root may open it, or anybody could hold the lock.
 	f, err := run.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Chmod(0o600); err != nil {
-		f.Close()
-		return nil, err
-	}
-	deadline := time.Now().Add(wait)
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) || ctx.Err() != nil || !time.Now().Before(deadline) {
-			holder := readHolder(f)
-			f.Close()
-			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, &LockedError{Holder: holder}
-			}
-			return nil, fmt.Errorf("locking /run/%s: %w", lockFile, err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	text := fmt.Sprintf("bootc %s (process %d)\n", verb, os.Getpid())
-	if err = f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(text), 0)
+	if err = f.Chmod(0o600); err == nil {
+		err = takeLock(ctx, f, o)
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("writing /run/%s: %w", lockFile, err)
+		return nil, err
 	}
 	return &Lock{f}, nil
 }
 
-// Release gives the lock back.
-func (l *Lock) Release() error {
-	return errors.Join(l.f.Truncate(0), l.f.Close())
+func takeLock(ctx context.Context, f *os.File, o LockOptions) error {
+	err := lock.Try(f, lock.Exclusive)
+	if errors.Is(err, lock.ErrHeld) && o.Wait > 0 {
+		if o.Waiting != nil {
+			o.Waiting(holder(f))
+		}
+		ctx, cancel := context.WithTimeout(ctx, o.Wait)
+		defer cancel()
+		err = lock.Take(ctx, f, lock.Exclusive)
+	}
+	if errors.Is(err, lock.ErrHeld) {
+		return &LockedError{Holder: holder(f)}
+	}
+	if err != nil {
+		return fmt.Errorf("locking /run/%s: %w", lockFile, err)
+	}
+	return nil
 }
 
-func readHolder(f *os.File) string {
-	text, _ := io.ReadAll(io.NewSectionReader(f, 0, 256))
-	if s := strings.TrimSpace(string(text)); s != "" {
-		return s
+// Release gives the lock back.
+func (l *Lock) Release() error { return l.f.Close() }
+
+func holder(f *os.File) string {
+	for _, h := range lock.Holders(f) {
+		return h.String()
 	}
-	return "an unknown process"
+	return "a process that cannot be seen from here"
 }

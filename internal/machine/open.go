@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,18 +103,34 @@ func hasOption(options, want string) bool {
 	return false
 }
 
-// OpenRunning opens the running computer for changes. Its file systems are
-// reached through mounts of our own, which no other process sees; what is
-// mounted read-only for others stays so. Where the system runs from a medium the
-// error is [ErrMedium].
-func OpenRunning() (*Machine, error) { return openRunning(true) }
+// OpenRunning takes the lock and opens the running computer for changes; Close
+// gives the lock back. Its file systems are reached through mounts of our own,
+// which no other process sees; what is mounted read-only for others stays so.
+// Where the system runs from a medium the error is [ErrMedium], where another
+// verb is at work a [*LockedError].
+func OpenRunning(ctx context.Context, o LockOptions) (*Machine, error) {
+	return openRunning(func(m *Machine) error {
+		if m.Medium {
+			return ErrMedium
+		}
+		// First of all: who waits for the lock must not keep others from the
+		// repository meanwhile.
+		l, err := TakeLock(ctx, m.Run, o)
+		if err == nil {
+			m.onClose(l.Release)
+		}
+		return err
+	})
+}
 
 // OpenReading opens the running computer to look at it. Nothing is written,
 // not even what a file system writes when it is mounted. Of a system that runs
 // from a medium the boot entries are left out.
-func OpenReading() (*Machine, error) { return openRunning(false) }
+func OpenReading() (*Machine, error) { return openRunning(nil) }
 
-func openRunning(write bool) (*Machine, error) {
+// openRunning opens the running computer, for changes if there is a function that
+// makes sure that it may be changed.
+func openRunning(toWrite func(*Machine) error) (*Machine, error) {
 	if InContainer() {
 		return nil, ErrContainer
 	}
@@ -125,18 +142,21 @@ func openRunning(write bool) (*Machine, error) {
 		return nil, err
 	}
 	m := &Machine{Booted: booted}
-	if err := m.open(write); err != nil {
+	if err := m.open(toWrite); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
 
-func (m *Machine) open(write bool) (err error) {
+func (m *Machine) open(toWrite func(*Machine) error) (err error) {
 	if err := m.openRun("/run"); err != nil {
 		return err
 	}
-	if m.Medium && write {
-		return ErrMedium
+	write := toWrite != nil
+	if write {
+		if err := toWrite(m); err != nil {
+			return err
+		}
 	}
 	if err := m.openSysroot("/sysroot", write); err != nil {
 		return fmt.Errorf("opening /sysroot: %w", err)

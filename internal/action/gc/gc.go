@@ -7,6 +7,7 @@ package gc
 
 import (
 	"context"
+	"time"
 
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/machine"
@@ -45,8 +46,13 @@ func New(ctx context.Context, m *machine.Machine, o Options) (*Plan, error) {
 // Nothing reports whether there is nothing to remove.
 func (p *Plan) Nothing() bool { return p.Leftovers.None() && p.Garbage.None() }
 
-// Apply removes it. It waits until no other process has the repository open.
-// What an error or a power cut leaves is found again.
+// Wait is how long a collection waits for other processes that have the repository
+// open.
+const Wait = time.Minute
+
+// Apply removes it. It waits until no other process has the repository open, a
+// minute at most: then the error is [images.ErrInUse]. What an error or a power cut
+// leaves is found again.
 func (p *Plan) Apply(ctx context.Context) error {
 	if err := p.m.Clean(ctx); err != nil {
 		return err
@@ -55,6 +61,6 @@ func (p *Plan) Apply(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	p.Garbage, err = p.m.Collect(ctx, images.CollectOptions{Wait: true})
+	p.Garbage, err = p.m.Collect(ctx, images.CollectOptions{Wait: Wait})
 	return err
 }

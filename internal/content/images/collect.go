@@ -30,9 +30,9 @@ type CollectOptions struct {
 	Untagged []bootc.Digest
 	// DryRun only counts.
 	DryRun bool
-	// Wait waits until nobody else has the repository open, instead of
-	// returning [ErrInUse].
-	Wait bool
+	// Wait is how long to wait until nobody else has the repository open, before
+	// the error is [ErrInUse].
+	Wait time.Duration
 }
 
 // names lists the roots that may be missing.
@@ -84,15 +84,20 @@ func (r *Repository) Collect(ctx context.Context, o CollectOptions) (g Garbage, 
 }
 
 // exclusive is [Repository.Exclusive] with patience.
-func (r *Repository) exclusive(ctx context.Context, wait bool) (release func() error, err error) {
+func (r *Repository) exclusive(ctx context.Context, wait time.Duration) (release func() error, err error) {
+	limited, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	for {
 		release, err = r.Exclusive()
-		if !wait || !errors.Is(err, ErrInUse) {
+		if !errors.Is(err, ErrInUse) {
 			return release, err
 		}
 		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		case <-limited.Done():
+			if wait > 0 && ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, err
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -200,7 +205,7 @@ func (s *sweep) remove(ctx context.Context, r *Repository) error {
 		if len(names) == 0 {
 			continue
 		}
-		if err := r.flush(); err != nil {
+		if err := r.Sync(); err != nil {
 			return err
 		}
 		for _, name := range names {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -181,7 +182,7 @@ func TestCollectWaits(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stopped")
 	cancel(stop)
-	if _, err := r.Collect(ctx, images.CollectOptions{Wait: true}); !errors.Is(err, stop) {
+	if _, err := r.Collect(ctx, images.CollectOptions{Wait: time.Hour}); !errors.Is(err, stop) {
 		t.Errorf("Collect that is stopped = %v", err)
 	}
 	if _, err := r.Collect(t.Context(), images.CollectOptions{DryRun: true}); err != nil {
@@ -189,7 +190,7 @@ func TestCollectWaits(t *testing.T) {
 	}
 	done := make(chan error)
 	go func() {
-		_, err := r.Collect(context.Background(), images.CollectOptions{Wait: true})
+		_, err := r.Collect(context.Background(), images.CollectOptions{Wait: time.Hour})
 		done <- err
 	}()
 	must(t, other.Close())

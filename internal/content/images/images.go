@@ -33,6 +33,7 @@ import (
 	"github.com/bootc-go/bootc/internal/format/verity"
 	"github.com/bootc-go/bootc/internal/linux/dir"
 	"github.com/bootc-go/bootc/internal/linux/fsverity"
+	"github.com/bootc-go/bootc/internal/linux/lock"
 )
 
 // ErrNotFound means that the repository does not have the image.
@@ -238,12 +239,16 @@ func (r *Repository) Sync() error { return r.objects.Settle(r.flush) }
 // called. It does not wait: the error is [ErrInUse] while another process has
 // the repository open.
 func (r *Repository) Exclusive() (release func() error, err error) {
-	err = flock(r.lock, unix.LOCK_EX|unix.LOCK_NB)
+	err = lock.Try(r.lock, lock.Exclusive)
 	if err == nil {
 		return func() error { return flock(r.lock, unix.LOCK_SH) }, nil
 	}
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	if errors.Is(err, lock.ErrHeld) {
 		err = ErrInUse
+		for _, h := range lock.Holders(r.lock) {
+			err = fmt.Errorf("%w by %s", ErrInUse, h)
+			break
+		}
 	}
 	// The attempt may have cost us the shared lock (flock(2)).
 	return nil, errors.Join(err, flock(r.lock, unix.LOCK_SH))

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bootc-go/bootc/internal/action/cfs"
+	"github.com/bootc-go/bootc/internal/action/gc"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/format/verity"
 )
@@ -192,7 +193,7 @@ func (a *App) cfsCatCommand(f *cfsFlags) *cobra.Command {
 }
 
 func (a *App) cfsGCCommand(f *cfsFlags) *cobra.Command {
-	o := images.CollectOptions{Wait: true}
+	o := images.CollectOptions{Wait: gc.Wait}
 	cmd := &cobra.Command{
 		Use: "gc", Short: "Remove what nothing refers to", Args: cobra.NoArgs,
 		RunE: f.withRepo(func(ctx context.Context, r *cfs.Repository, _ []string) error {

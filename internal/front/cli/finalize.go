@@ -32,7 +32,7 @@ func (a *App) finalizeCommand() *cobra.Command {
 }
 
 func (a *App) finalize(ctx context.Context) error {
-	m, unlock, err := a.openLocked(ctx, "composefs-finalize-staged", finalizeWait)
+	m, unlock, err := a.openWaiting(ctx, finalizeWait)
 	if errors.Is(err, machine.ErrNotBooted) {
 		return nil
 	}
@@ -76,7 +76,7 @@ func (a *App) restoreCommand() *cobra.Command {
 }
 
 func (a *App) restore(ctx context.Context) (bool, error) {
-	m, unlock, err := a.openLocked(ctx, "internals restore-staged", finalizeWait)
+	m, unlock, err := a.openWaiting(ctx, finalizeWait)
 	if errors.Is(err, machine.ErrNotBooted) {
 		return false, nil
 	}

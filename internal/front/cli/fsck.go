@@ -42,7 +42,7 @@ func (a *App) fsck(ctx context.Context, repair bool, f progressFlags) error {
 	var err error
 	if repair {
 		var unlock func()
-		if m, unlock, err = a.openLocked(ctx, "internals fsck", 0); err == nil {
+		if m, unlock, err = a.openLocked(ctx); err == nil {
 			defer unlock()
 		}
 	} else if m, err = machine.OpenReading(); err == nil {

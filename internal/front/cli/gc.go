@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,9 +11,6 @@ import (
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/machine"
 )
-
-// gcWait is how long a collection waits for a verb that is at work.
-const gcWait = time.Minute
 
 // gcFlags are the options of bootc internals composefs-gc.
 type gcFlags struct{ dryRun, assertNoOp, prune bool }
@@ -24,7 +20,7 @@ func (a *App) composefsGCCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "composefs-gc", Short: "Remove what no deployment needs",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.gc(cmd.Context(), "internals composefs-gc", f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.gc(cmd.Context(), f) },
 	}
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show what would be removed")
 	cmd.Flags().BoolVar(&f.assertNoOp, "assert-no-op", false, "fail if there is something to remove, and remove nothing")
@@ -37,20 +33,20 @@ func (a *App) cleanupCommand() *cobra.Command {
 		Use: "cleanup", Short: "Remove what no deployment needs, and the garbage of the image repository",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.gc(cmd.Context(), "internals cleanup", gcFlags{prune: true})
+			return a.gc(cmd.Context(), gcFlags{prune: true})
 		},
 	}
 }
 
-func (a *App) gc(ctx context.Context, verb string, f gcFlags) error {
-	err := a.collect(ctx, verb, f)
+func (a *App) gc(ctx context.Context, f gcFlags) error {
+	err := a.collect(ctx, f)
 	if err != nil {
 		return fmt.Errorf("cannot remove what is not needed: %w", err)
 	}
 	return nil
 }
 
-func (a *App) collect(ctx context.Context, verb string, f gcFlags) error {
+func (a *App) collect(ctx context.Context, f gcFlags) error {
 	var m *machine.Machine
 	var err error
 	if f.dryRun || f.assertNoOp {
@@ -59,7 +55,7 @@ func (a *App) collect(ctx context.Context, verb string, f gcFlags) error {
 		}
 	} else {
 		var unlock func()
-		if m, unlock, err = a.openLocked(ctx, verb, gcWait); err == nil {
+		if m, unlock, err = a.openLocked(ctx); err == nil {
 			defer unlock()
 		}
 	}

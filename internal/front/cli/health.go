@@ -86,7 +86,7 @@ func uptime() (time.Duration, error) {
 }
 
 func (a *App) healthBegin(ctx context.Context) error {
-	m, unlock, err := a.openLocked(ctx, "internals health begin", finalizeWait)
+	m, unlock, err := a.openWaiting(ctx, finalizeWait)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (a *App) healthBegin(ctx context.Context) error {
 }
 
 func (a *App) healthBless(ctx context.Context) error {
-	m, unlock, err := a.openLocked(ctx, "internals health bless", finalizeWait)
+	m, unlock, err := a.openWaiting(ctx, finalizeWait)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func runCheck(ctx context.Context, c health.Check, limit time.Duration, log io.W
 // recordFailure records evidence and reports whether the machine is to be
 // rebooted.
 func (a *App) recordFailure(ctx context.Context, failures []deploy.Failure, otherwise func() deploy.Failure) (bool, error) {
-	m, unlock, err := a.openLocked(ctx, "internals health", finalizeWait)
+	m, unlock, err := a.openWaiting(ctx, finalizeWait)
 	if err != nil {
 		return countedBoot(), err
 	}

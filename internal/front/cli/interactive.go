@@ -143,7 +143,7 @@ func (a *App) applyMedium(ctx context.Context, o install.Options, firmware *os.R
 		return false, err
 	}
 	defer run.Close()
-	lock, err := machine.TakeLock(ctx, run, "install", 0)
+	lock, err := machine.TakeLock(ctx, run, machine.LockOptions{})
 	if err != nil {
 		return false, err
 	}

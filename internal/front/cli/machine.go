@@ -3,35 +3,42 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/registry"
+	"github.com/bootc-go/bootc/internal/linux/lock"
 	"github.com/bootc-go/bootc/internal/machine"
 )
 
-// openLocked opens the running computer for the verb and takes the lock,
-// waiting at most for the given time. unlock closes both and may be called
-// again.
-func (a *App) openLocked(ctx context.Context, verb string, wait time.Duration) (m *machine.Machine, unlock func(), err error) {
-	if m, err = machine.OpenRunning(); err != nil {
-		return nil, nil, err
+// How long a verb waits for another one that is at work: a person is told soon who
+// that is; a service of the system has time, and nobody who would start it again.
+const (
+	personWait  = 5 * time.Second
+	serviceWait = 30 * time.Minute
+)
+
+// openLocked takes the lock and opens the running computer. unlock closes both and
+// may be called again.
+func (a *App) openLocked(ctx context.Context) (m *machine.Machine, unlock func(), err error) {
+	wait := personWait
+	if lock.Unit() != "" {
+		wait = serviceWait
 	}
-	lock, err := machine.TakeLock(ctx, m.Run, verb, wait)
+	return a.openWaiting(ctx, wait)
+}
+
+// openWaiting is openLocked for a verb that waits for the lock as long as is said.
+func (a *App) openWaiting(ctx context.Context, wait time.Duration) (m *machine.Machine, unlock func(), err error) {
+	m, err = machine.OpenRunning(ctx, machine.LockOptions{Wait: wait, Waiting: func(holder string) {
+		fmt.Fprintf(a.Stderr, "notice: waiting for another bootc: %s\n", holder)
+	}})
 	if err != nil {
-		m.Close()
 		return nil, nil, err
 	}
-	released := false
-	return m, func() {
-		if released {
-			return
-		}
-		released = true
-		m.Close()
-		lock.Release()
-	}, nil
+	return m, func() { m.Close() }, nil
 }
 
 // openPreview opens the running computer to show what a verb would change. It is

@@ -30,7 +30,7 @@ func (a *App) rollbackCommand() *cobra.Command {
 }
 
 func (a *App) rollback(ctx context.Context, apply bool) error {
-	m, unlock, err := a.openLocked(ctx, "rollback", 0)
+	m, unlock, err := a.openLocked(ctx)
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func parseTarget(transport, name string) (bootc.Ref, error) {
 
 // upgrade is bootc upgrade and bootc switch.
 func (a *App) upgrade(ctx context.Context, verb string, o upgrade.Options, f upgradeFlags) error {
-	m, unlock, err := a.openLocked(ctx, verb, 0)
+	m, unlock, err := a.openLocked(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot %s: %w", verb, err)
 	}
@@ -229,7 +229,7 @@ func (a *App) check(ctx context.Context, o upgrade.Options) error {
 
 // fromDownloaded is bootc upgrade --from-downloaded.
 func (a *App) fromDownloaded(ctx context.Context, apply bool) error {
-	m, unlock, err := a.openLocked(ctx, "upgrade", 0)
+	m, unlock, err := a.openLocked(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot upgrade: %w", err)
 	}
