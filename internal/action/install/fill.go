@@ -97,6 +97,8 @@ func (p *Plan) steps(m *machine.Machine, img *images.Image, st state, system *bo
 	o := deploy.Origin{Ref: p.Options.Target, BootType: deploy.BLS, Manifest: img.Manifest}
 	if system.UKI != nil {
 		o.BootType = deploy.UKI
+	} else {
+		o.Options = options
 	}
 	var artefacts machine.Artefacts
 	return []change.Step{

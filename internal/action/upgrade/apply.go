@@ -181,6 +181,7 @@ func (p *Plan) prepare(ctx context.Context, img *images.Image) (*staging, error)
 	} else if s.kargs, err = p.kargs(s); err != nil {
 		return s, err
 	}
+	s.origin.Options = s.kargs
 	if err := p.checkEtc(s); err != nil {
 		return s, err
 	}

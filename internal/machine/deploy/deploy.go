@@ -118,7 +118,7 @@ func (s *State) Create(ctx context.Context, id bootc.ID, image *tree.Tree, open 
 	if err := w.Symlink(varLink, "var"); err != nil {
 		return err
 	}
-	if err := dir.WriteFile(w, string(id)+".origin", o.Bytes(), 0o644); err != nil {
+	if err := writeOrigin(w, ".", id, o); err != nil {
 		return err
 	}
 	if err := flusher.Flush(); err != nil {
@@ -232,9 +232,20 @@ func (s *State) Origin(id bootc.ID) (Origin, error) {
 	return o, nil
 }
 
-// WriteOrigin replaces the origin of a deployment.
+// WriteOrigin replaces the origin of a deployment, and then its second copy. Without
+// kernel arguments those of the copy stay.
 func (s *State) WriteOrigin(id bootc.ID, o Origin) error {
-	return dir.WriteFile(s.root, path.Join(Path(id), string(id)+".origin"), o.Bytes(), 0o644)
+	if was, err := s.Recorded(id); err == nil && was != nil && o.Options == "" {
+		o.Options = was.Options
+	}
+	return writeOrigin(s.root, Path(id), id, o)
+}
+
+func writeOrigin(root *os.Root, top string, id bootc.ID, o Origin) error {
+	if err := dir.WriteFile(root, path.Join(top, string(id)+".origin"), o.Bytes(), public); err != nil {
+		return err
+	}
+	return writeSummed(root, recordPath(top, id), o.record(), public)
 }
 
 // WriteEtcFile adds a file to the /etc of a deployment that does not run.

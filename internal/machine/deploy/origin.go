@@ -25,6 +25,9 @@ type Origin struct {
 	BootType   BootType
 	BootDigest string // SHA-256 of kernel and initrd, 64 hex digits
 	Manifest   bootc.Digest
+	// Options are the kernel arguments that its boot entry was made with. Only the
+	// second copy has them ([State.Recorded]); "" for a unified kernel image.
+	Options string
 }
 
 // ParseOrigin reads an .origin file. Unknown sections and keys are ignored; an

@@ -15,6 +15,9 @@ const (
 
 	mirrorDir  = "composefs"
 	mirrorFile = mirrorDir + "/staged-deployment"
+
+	// MirrorFile is what [Mirror] writes, below /run.
+	MirrorFile = mirrorFile
 )
 
 // A Staged update waits for a shutdown that makes it the default.
