@@ -93,7 +93,10 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (*Report, error)
 		report: &Report{HasMeta: r.HasMeta()},
 	}
 	defer c.audit.Wait()
-	if !c.report.HasMeta {
+	switch {
+	case r.meta.damaged != "" && !c.report.HasMeta:
+		c.problem("metadata-damaged", metaFile, r.meta.damaged)
+	case !c.report.HasMeta:
 		c.problem("metadata-missing", metaFile, "")
 	}
 	if err := c.listObjects(); err != nil {

@@ -152,6 +152,10 @@ func Open(root *os.Root) (*Repository, error) {
 	if err != nil {
 		return nil, err
 	}
+	return open(root, m)
+}
+
+func open(root *os.Root, m meta) (_ *Repository, err error) {
 	r := &Repository{root: root, meta: m}
 	r.symlink = func(target, name string) error { return dir.Symlink(root, target, name) }
 	r.remove = root.Remove

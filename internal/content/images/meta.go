@@ -27,6 +27,7 @@ type meta struct {
 	readOnly  string   // an unknown feature that allows only reading; "" if none
 	secure    bool     // meta.json has fs-verity, so all objects must have it
 	missing   bool     // there is no meta.json: the rest was found out
+	damaged   string   // why that is so although there is one: see OpenDamaged
 }
 
 // document is meta.json.
