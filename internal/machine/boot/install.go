@@ -39,10 +39,7 @@ func (l *SystemdBoot) Install(ctx context.Context, loader File, targets []string
 			return fmt.Errorf("copying systemd-boot: %w", err)
 		}
 	}
-	for name, text := range map[string]string{
-		"loader/entries.srel": "type1\n",
-		"loader/loader.conf":  "#timeout 3\n#console-mode keep\n",
-	} {
+	for name, text := range Config() {
 		err := l.writeFile(name, []byte(text))
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
