@@ -68,7 +68,7 @@ func (m *Machine) create(sysroot, esp *os.Root, insecure bool) error {
 	if err != nil {
 		return err
 	}
-	if err := m.useSysroot(sysroot); err != nil {
+	if err := m.useSysroot(sysroot, images.Open); err != nil {
 		return err
 	}
 	m.Loader = boot.New(esp)

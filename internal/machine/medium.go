@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/format/medium"
 	"github.com/bootc-go/bootc/internal/linux/block"
 )
@@ -47,7 +48,7 @@ func OpenMedium() (m *Medium, err error) {
 		return nil, err
 	}
 	const sysroot = "/sysroot"
-	if err := m.openSysroot(sysroot, false); err != nil {
+	if err := m.openSysroot(sysroot, false, images.Open); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", sysroot, err)
 	}
 	var st unix.Stat_t

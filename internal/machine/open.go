@@ -109,7 +109,26 @@ func hasOption(options, want string) bool {
 // Where the system runs from a medium the error is [ErrMedium], where another
 // verb is at work a [*LockedError].
 func OpenRunning(ctx context.Context, o LockOptions) (*Machine, error) {
-	return openRunning(func(m *Machine) error {
+	return openRunning(locking(ctx, o), images.Open)
+}
+
+// OpenReading opens the running computer to look at it. Nothing is written,
+// not even what a file system writes when it is mounted. Of a system that runs
+// from a medium the boot entries are left out.
+func OpenReading() (*Machine, error) { return openRunning(nil, images.Open) }
+
+// OpenDamaged is [OpenRunning], and OpenDamagedReading [OpenReading], for who checks
+// the computer: see [images.OpenDamaged].
+func OpenDamaged(ctx context.Context, o LockOptions) (*Machine, error) {
+	return openRunning(locking(ctx, o), images.OpenDamaged)
+}
+
+// OpenDamagedReading is described with [OpenDamaged].
+func OpenDamagedReading() (*Machine, error) { return openRunning(nil, images.OpenDamaged) }
+
+// locking makes sure that a computer may be changed: it takes the lock.
+func locking(ctx context.Context, o LockOptions) func(*Machine) error {
+	return func(m *Machine) error {
 		if m.Medium {
 			return ErrMedium
 		}
@@ -120,17 +139,15 @@ func OpenRunning(ctx context.Context, o LockOptions) (*Machine, error) {
 			m.onClose(l.Release)
 		}
 		return err
-	})
+	}
 }
 
-// OpenReading opens the running computer to look at it. Nothing is written,
-// not even what a file system writes when it is mounted. Of a system that runs
-// from a medium the boot entries are left out.
-func OpenReading() (*Machine, error) { return openRunning(nil) }
+// A repositoryOpener is images.Open, or like it.
+type repositoryOpener func(*os.Root) (*images.Repository, error)
 
 // openRunning opens the running computer, for changes if there is a function that
 // makes sure that it may be changed.
-func openRunning(toWrite func(*Machine) error) (*Machine, error) {
+func openRunning(toWrite func(*Machine) error, repository repositoryOpener) (*Machine, error) {
 	if InContainer() {
 		return nil, ErrContainer
 	}
@@ -142,13 +159,13 @@ func openRunning(toWrite func(*Machine) error) (*Machine, error) {
 		return nil, err
 	}
 	m := &Machine{Booted: booted}
-	if err := m.open(toWrite); err != nil {
+	if err := m.open(toWrite, repository); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
 
-func (m *Machine) open(toWrite func(*Machine) error) (err error) {
+func (m *Machine) open(toWrite func(*Machine) error, repository repositoryOpener) (err error) {
 	if err := m.openRun("/run"); err != nil {
 		return err
 	}
@@ -158,7 +175,7 @@ func (m *Machine) open(toWrite func(*Machine) error) (err error) {
 			return err
 		}
 	}
-	if err := m.openSysroot("/sysroot", write); err != nil {
+	if err := m.openSysroot("/sysroot", write, repository); err != nil {
 		return fmt.Errorf("opening /sysroot: %w", err)
 	}
 	if m.Etc, err = dir.Open("/etc"); err != nil {
@@ -184,7 +201,7 @@ func (m *Machine) openRun(path string) (err error) {
 	return err
 }
 
-func (m *Machine) openSysroot(path string, write bool) error {
+func (m *Machine) openSysroot(path string, write bool, repository repositoryOpener) error {
 	clone, err := mount.Clone(path)
 	if err != nil {
 		return err
@@ -198,17 +215,17 @@ func (m *Machine) openSysroot(path string, write bool) error {
 		return err
 	}
 	m.onClose(root.Close)
-	return m.useSysroot(root)
+	return m.useSysroot(root, repository)
 }
 
-func (m *Machine) useSysroot(root *os.Root) error {
+func (m *Machine) useSysroot(root *os.Root, repository repositoryOpener) error {
 	m.Sysroot, m.State = root, deploy.New(root)
 	repoRoot, err := root.OpenRoot("composefs")
 	if err != nil {
 		return err
 	}
 	m.onClose(repoRoot.Close)
-	if m.Repo, err = images.Open(repoRoot); err != nil {
+	if m.Repo, err = repository(repoRoot); err != nil {
 		return fmt.Errorf("opening the image repository: %w", err)
 	}
 	m.onClose(m.Repo.Close)

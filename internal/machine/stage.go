@@ -100,6 +100,18 @@ func (m *Machine) MergeEtc(ctx context.Context, id bootc.ID, p *EtcPlan) error {
 	return m.State.MergeEtc(ctx, id, p.next, m.Repo.OpenFile, p.plan, m.Etc)
 }
 
+// RestoreEtc gives a deployment the /etc of its image, without the machine's changes.
+// It is for one whose /etc is lost.
+func (m *Machine) RestoreEtc(ctx context.Context, id bootc.ID) error {
+	t, err := m.Repo.ReadImage(id)
+	if err != nil {
+		return err
+	}
+	pristine := subtree(t, "/etc")
+	plan, _ := etc.Merge(pristine, pristine, pristine)
+	return m.MergeEtc(ctx, id, &EtcPlan{t, plan})
+}
+
 func subtree(t *tree.Tree, path string) *tree.Tree {
 	if n := t.Lookup(path); n != nil && n.IsDir() {
 		return &tree.Tree{Root: n}

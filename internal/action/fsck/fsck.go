@@ -106,7 +106,7 @@ func (r *Report) Repair(ctx context.Context, repo *images.Repository, o registry
 		return r, err
 	}
 	for _, i := range r.Damaged {
-		if err := repair(ctx, repo, i, o, progress); err != nil {
+		if err := fetch(ctx, repo, i, o, progress); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", i.Name, err))
 		}
 		if ctx.Err() != nil {
@@ -120,7 +120,7 @@ func (r *Report) Repair(ctx context.Context, repo *images.Repository, o registry
 	return after, errors.Join(failed...)
 }
 
-func repair(ctx context.Context, repo *images.Repository, i Image, o registry.Options, progress bootc.Progress) error {
+func fetch(ctx context.Context, repo *images.Repository, i Image, o registry.Options, progress bootc.Progress) error {
 	if i.Source == nil {
 		return errors.New("it is not known where it is kept")
 	}

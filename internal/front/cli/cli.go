@@ -102,7 +102,7 @@ func (a *App) command() *cobra.Command {
 	root.SetVersionTemplate("bootc {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		a.upgradeCommand(), a.switchCommand(), a.rollbackCommand(), a.statusCommand(),
+		a.upgradeCommand(), a.switchCommand(), a.rollbackCommand(), a.statusCommand(), a.fsckCommand(),
 		a.installCommand(), a.buildDiskCommand(), a.finalizeCommand(), a.configDiffCommand(), a.containerCommand(), a.internalsCommand(),
 	)
 	for _, c := range a.missingCommands() {

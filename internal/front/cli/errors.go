@@ -41,7 +41,7 @@ func advice(err error) string {
 	case errors.Is(err, registry.ErrInterrupted):
 		return "try again later; complete layers are kept"
 	case errors.Is(err, errDamage):
-		return "bootc internals fsck --repair fetches it again"
+		return "bootc fsck --repair heals it"
 	case errors.Is(err, errStillDamage):
 		return "bootc internals cleanup removes what no deployment needs"
 	}

@@ -20,19 +20,31 @@ const (
 	serviceWait = 30 * time.Minute
 )
 
+// An opener opens the running computer for changes, once it has the lock:
+// [machine.OpenRunning] or [machine.OpenDamaged].
+type opener func(context.Context, machine.LockOptions) (*machine.Machine, error)
+
 // openLocked takes the lock and opens the running computer. unlock closes both and
 // may be called again.
 func (a *App) openLocked(ctx context.Context) (m *machine.Machine, unlock func(), err error) {
-	wait := personWait
+	return a.openWaiting(ctx, usualWait())
+}
+
+func usualWait() time.Duration {
 	if lock.Unit() != "" {
-		wait = serviceWait
+		return serviceWait
 	}
-	return a.openWaiting(ctx, wait)
+	return personWait
 }
 
 // openWaiting is openLocked for a verb that waits for the lock as long as is said.
 func (a *App) openWaiting(ctx context.Context, wait time.Duration) (m *machine.Machine, unlock func(), err error) {
-	m, err = machine.OpenRunning(ctx, machine.LockOptions{Wait: wait, Waiting: func(holder string) {
+	return a.openBy(ctx, wait, machine.OpenRunning)
+}
+
+// openBy is openWaiting with another way to open the computer.
+func (a *App) openBy(ctx context.Context, wait time.Duration, open opener) (m *machine.Machine, unlock func(), err error) {
+	m, err = open(ctx, machine.LockOptions{Wait: wait, Waiting: func(holder string) {
 		fmt.Fprintf(a.Stderr, "notice: waiting for another bootc: %s\n", holder)
 	}})
 	if err != nil {

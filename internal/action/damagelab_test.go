@@ -1,0 +1,129 @@
+package action_test
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/action/assess"
+	"github.com/bootc-go/bootc/internal/action/fsck"
+	"github.com/bootc-go/bootc/internal/content/images"
+	"github.com/bootc-go/bootc/internal/content/images/imagestest"
+	"github.com/bootc-go/bootc/internal/linux/dir"
+	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/boot"
+	"github.com/bootc-go/bootc/internal/machine/deploy"
+)
+
+// program makes a program for EFI of sections.
+func program(sections map[string]string) string {
+	b := make([]byte, 512)
+	copy(b, "MZ")
+	b[0x3c] = 64
+	copy(b[64:], "PE\x00\x00")
+	binary.LittleEndian.PutUint16(b[70:], uint16(len(sections)))
+	for i, name := range slices.Sorted(maps.Keys(sections)) {
+		data := sections[name]
+		row := b[88+40*i:]
+		copy(row, name)
+		padded := (len(data) + 511) / 512 * 512
+		binary.LittleEndian.PutUint32(row[8:], uint32(len(data)))
+		binary.LittleEndian.PutUint32(row[16:], uint32(padded))
+		binary.LittleEndian.PutUint32(row[20:], uint32(len(b)))
+		b = append(append(b, data...), make([]byte, padded-len(data))...)
+	}
+	return string(b)
+}
+
+// newDamaged makes a machine that has all that can be damaged: what is booted is on
+// trial, there is one to go back to, and an update is staged; one image was rejected.
+func newDamaged(t *testing.T) *lab {
+	loader := program(map[string]string{".text": imagestest.Big("loader", 6000), ".sdmagic": "#### LoaderInfo: systemd-boot 257.9 ####"})
+	own := spec{loaderBinary(): loader, "usr/lib/systemd/system/bootc-bless-boot.service": "[Service]\n"}
+	l := newLabOf(t, "v1", func(l *lab) { v1().with(own).save(l, "v1") })
+	two := v2().with(own)
+	two.save(l, "v1")
+	l.stage(l.to("v1"))
+	must(t, l.shutdown())
+	l.boot()
+	_, err := assess.Begin(l.m, assess.Boot{ID: "b1", Now: time.Unix(1767322800, 0).UTC(), Before: func(time.Time) []deploy.Failure { return nil }})
+	must(t, err)
+	must(t, l.m.State.Reject(deploy.Rejection{
+		Manifest: bootc.Digest("sha256:" + strings.Repeat("0123456789abcdef", 4)),
+		Reason:   deploy.Failed, Time: time.Unix(1767322800, 0).UTC(), Detail: "3 boots came to nothing",
+	}))
+	l.write("kept", "owner")
+	two.with(spec{"usr/bin/tool": imagestest.Big("tool 3", 700), "usr/lib/modules/6.2/initramfs.img": imagestest.Big("initrd 3", 8000)}).save(l, "v1")
+	l.stage(l.to("v1"))
+	return l
+}
+
+// reopen opens the machine as a verb does, whatever is damaged. It runs on.
+func (l *lab) reopen() {
+	l.Helper()
+	booted := *l.m.Booted
+	etc := l.etc()
+	l.shut()
+	sysroot := l.root("sysroot")
+	repo, err := images.OpenDamaged(l.root("sysroot/composefs"))
+	must(l, err)
+	l.close = append(l.close, repo.Close)
+	l.vol = &volume{Volume: boot.Mounted(l.root("esp"))}
+	l.m = &machine.Machine{Sysroot: sysroot, Repo: repo, State: deploy.New(sysroot), Loader: boot.On(l.vol), Run: l.root("run"), Booted: &booted}
+	if l.m.Etc, err = dir.Open(etc); err != nil { // it is damaged itself
+		l.m.Etc, err = dir.Open(l.TempDir())
+		must(l, err)
+	}
+	l.close = append(l.close, l.m.Etc.Close)
+}
+
+func (l *lab) whole() *fsck.Whole {
+	l.Helper()
+	w, err := fsck.CheckMachine(l.Context(), l.m)
+	must(l, err)
+	return w
+}
+
+// told is all that a check has found, a line each.
+func told(w *fsck.Whole) string {
+	var all []string
+	for _, p := range w.Store.Repo.Problems {
+		all = append(all, p.String())
+	}
+	for _, i := range w.Store.Damaged {
+		all = append(all, "damaged: "+i.Name)
+	}
+	for _, f := range w.Findings {
+		all = append(all, f.String())
+	}
+	return strings.Join(all, "\n")
+}
+
+// TestFsckSound finds nothing, and repairs nothing, on a machine that is sound.
+func TestFsckSound(t *testing.T) {
+	l := newDamaged(t)
+	before := l.snapshot()
+	l.reopen()
+	if text := told(l.whole()); text != "" {
+		t.Errorf("on a sound machine:\n%s", text)
+	}
+	r, err := fsck.RepairMachine(t.Context(), l.m, l.registry(), nil)
+	must(t, err)
+	if len(r.Done) > 0 {
+		t.Errorf("repaired on a sound machine: %q", r.Done)
+	}
+	l.wantSame(before)
+}
+
+// TestFsckNewMachine finds nothing on a machine that was just installed.
+func TestFsckNewMachine(t *testing.T) {
+	l := newLab(t, "v1")
+	l.reopen()
+	if text := told(l.whole()); strings.Contains(strings.ReplaceAll(text, "program for EFI", ""), "entr") {
+		t.Errorf("on a new machine:\n%s", text)
+	}
+}
