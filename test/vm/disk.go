@@ -22,6 +22,9 @@ type Disk struct {
 	// Record is a file to which every write and flush goes as well; package crash
 	// reads it.
 	Record string
+	// Shared is for a disk that another machine, too, has. Neither knows what the
+	// other one has in its cache.
+	Shared bool
 }
 
 // NewDisk makes an empty disk.
@@ -63,11 +66,15 @@ func (d Disk) arguments(i int) []string {
 		}
 	}
 	if d.Record != "" {
+		locking := "auto"
+		if d.Shared {
+			locking = "off"
+		}
 		// A flush has to reach the recorder, so the cache is not "unsafe" here.
 		return append([]string{"-blockdev", strings.Join([]string{
 			"driver=blklogwrites,node-name=" + node,
 			"file.driver=" + d.Format, "file.file.driver=file", "file.file.filename=" + d.Path,
-			"log.driver=file", "log.filename=" + d.Record,
+			"log.driver=file", "log.filename=" + d.Record, "file.file.locking=" + locking,
 		}, ",")}, device...)
 	}
 	// What the machine has written is safe from its own crash in the host's
