@@ -18,7 +18,7 @@ import (
 // A View is a computer as its next boot finds it.
 type View struct {
 	// Outcome is what counts: the versions that have boot entries, in the loader's
-	// order, and the one that is staged.
+	// order and with their counters, and the one that is staged.
 	Outcome string
 	// Deployments are those of the boot entries in their order, then the staged
 	// one.
@@ -173,7 +173,7 @@ func (m *machine) follow(entries []bls.Entry) {
 	var versions []string
 	for i, e := range entries {
 		d := m.entry(e)
-		versions = append(versions, d.Version)
+		versions = append(versions, d.Version+counter(e.Name))
 		if m.root != nil {
 			usable := m.deployment(&d)
 			m.view.Given = m.view.Given || i == 0 && !usable && len(entries) > 1
@@ -192,6 +192,11 @@ func (m *machine) follow(entries []bls.Entry) {
 	m.checkLinks("composefs/images")
 	m.checkLinks("composefs/streams")
 	m.staged()
+}
+
+// counter is what the name of an entry says of its tries: "", "+3", "+2-1".
+func counter(n bls.Name) string {
+	return strings.TrimSuffix(strings.TrimPrefix(n.String(), n.Base), ".conf")
 }
 
 // entry checks the files that an entry names.

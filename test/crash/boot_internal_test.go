@@ -18,7 +18,7 @@ import (
 func built(t *testing.T) (*Disk, []Image) {
 	t.Helper()
 	dir := t.TempDir()
-	images, err := SaveImages(dir)
+	images, err := SaveImages(dir, nil)
 	must(t, err)
 	policy, out := filepath.Join(dir, "policy.json"), filepath.Join(dir, "out")
 	must(t, os.WriteFile(policy, []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o644), os.Mkdir(out, 0o755))

@@ -3,12 +3,14 @@
 # verbs work on it. The kernel's file systems write to that disk as on a machine
 # that was booted from it; only what runs is not from there.
 #
-#	guest.sh DISK IMAGES record
+#	guest.sh DISK IMAGES install VERSION
+#	guest.sh DISK IMAGES boot STEP...
 #	guest.sh DISK IMAGES next VERB FSCK
 #
-# IMAGES has the OCI layouts v1, v2 and so on. record begins with an empty disk and
-# runs all verbs. next boots a disk as a power cut has left it, after fsck.fat if
-# FSCK is yes, and runs one verb.
+# IMAGES has the OCI layouts v1, v2 and so on. install begins with an empty disk.
+# boot is one boot of what is on it, in which some things happen, to a clean
+# shutdown. next boots a disk as a power cut has left it, after fsck.fat if FSCK is
+# yes, and runs one verb.
 set -eu
 disk=$1 images=$2
 work=/run/crash
@@ -30,24 +32,34 @@ during() { # VERB COMMAND...
 	echo "GUEST: $verb is done"
 }
 
-# first prints the command line of the entry that the loader takes.
+# first prints the name of the entry that the loader takes: by sort-key, those
+# without tries left last.
 first() {
-	mount -o ro "${disk}2" $work/esp
-	entry=$(grep -l '^sort-key bootc-.*-0$' $work/esp/loader/entries/*.conf)
-	sed -n 's/^options //p' "$entry"
-	umount $work/esp
+	for place in 0 1 2; do
+		for entry in $(grep -l "^sort-key bootc-.*-$place\$" $work/esp/loader/entries/*.conf); do
+			case $entry in
+			*+0*) ;;
+			*) echo "$entry" && return ;;
+			esac
+		done
+	done
 }
 
 # on boots the disk: its root, then what the initramfs does, then what the
 # system does.
 on() {
-	first > $work/cmdline
+	mount -o ro "${disk}2" $work/esp
+	sed -n 's/^options //p' "$(first)" > $work/cmdline
+	umount $work/esp
 	mount -t ext4 "${disk}3" $work/physical
 	/usr/lib/bootc/initramfs-setup setup-root --sysroot $work/physical --target $work/root --cmdline "$(cat $work/cmdline)"
 	# The programs are the guest's: the image has none.
 	mount --rbind /usr $work/root/usr
 	mount -t proc proc $work/root/proc
 	mount --bind $work/cmdline $work/root/proc/cmdline
+	# Each boot has its ID.
+	cat /proc/sys/kernel/random/uuid > $work/boot_id
+	mount --bind $work/boot_id $work/root/proc/sys/kernel/random/boot_id
 	mount -t sysfs sysfs $work/root/sys
 	mount --rbind /dev $work/root/dev
 	mount -t tmpfs tmpfs $work/root/run
@@ -63,8 +75,6 @@ off() {
 	umount $work/physical
 }
 
-finalize() { run bootc composefs-finalize-staged; }
-
 # owner changes /etc and /var, as people do.
 owner() {
 	echo "owner $1" > $work/root/etc/kept
@@ -75,48 +85,65 @@ owner() {
 	sync
 }
 
-follow() { # VERSION: what the name is from now on
-	rm -rf "$images/os"
-	cp -r "$images/v$1" "$images/os"
+# The owner's check of health, which fails until it is taken away.
+breaks() {
+	mkdir -p $work/root/etc/greenboot/check/required.d
+	printf '#!/bin/sh\necho no answer\nexit 1\n' > $work/root/etc/greenboot/check/required.d/10-web.sh
+	chmod 755 $work/root/etc/greenboot/check/required.d/10-web.sh
+	sync
 }
 
-record() {
-	follow 1
+mends() {
+	rm -f $work/root/etc/greenboot/check/required.d/10-web.sh
+	sync
+}
+
+fails() {
+	! run bootc internals health check
+}
+
+follow() { # VERSION: what the name is from now on
+	ln -sfn "v$1" "$images/os"
+}
+
+install() {
+	follow "$1"
 	during install bootc install to-disk --source-imgref "oci:$images/os:latest" --target-transport oci --target-imgref /run/images/os:latest "$disk"
+}
+
+boot() {
+	blockdev --flushbufs "$disk" "${disk}2" "${disk}3"
+	mark loader
 	during boot on
-	owner 1
-	follow 2
-	during upgrade run bootc upgrade
-	owner 2
-	during finalize finalize
+	for step; do
+		arg=${step#*=}
+		case $step in
+		begin) during begin run bootc internals health begin ;;
+		bless)
+			run bootc internals health check
+			during bless run bootc internals health bless
+			;;
+		fail) during fail fails ;;
+		owner=*) owner "$arg" ;;
+		breaks) breaks ;;
+		mends) mends ;;
+		upgrade=*)
+			follow "$arg"
+			during upgrade run bootc upgrade
+			;;
+		switch=*) during switch run bootc switch --transport oci "/run/images/v$arg:latest" ;;
+		follow=*)
+			follow "$arg"
+			during switch run bootc switch --transport oci /run/images/os:latest
+			;;
+		rollback) during rollback run bootc rollback ;;
+		finalize) during finalize run bootc composefs-finalize-staged ;;
+		gc) during gc run bootc internals cleanup ;;
+		*) echo "GUEST: no step $step" && exit 2 ;;
+		esac
+	done
 	during shutdown off
-	during boot on
-	owner 3
-	during rollback run bootc rollback
-	during shutdown off
-	during boot on
-	owner 4
-	during switch run bootc switch --transport oci /run/images/v3:latest
-	during finalize finalize
-	during shutdown off
-	during boot on
-	owner 5
-	follow 4
-	during switch run bootc switch --transport oci /run/images/os:latest
-	follow 5
-	during upgrade run bootc upgrade
-	during gc run bootc internals cleanup
-	owner 6
-	during rollback run bootc rollback
-	during gc run bootc internals cleanup
-	during rollback run bootc rollback
-	during switch run bootc switch --transport oci /run/images/os:latest
-	during finalize finalize
-	during shutdown off
-	during boot on
-	during gc run bootc internals cleanup
-	during shutdown off
-	echo "GUEST: the end"
+	blockdev --flushbufs "$disk" "${disk}2" "${disk}3"
 }
 
 next() { # VERB FSCK
@@ -126,10 +153,12 @@ next() { # VERB FSCK
 		fsck.fat -a "${disk}2" || [ $? = 1 ]
 	fi
 	on
+	run bootc internals health begin
+	run bootc internals health bless
 	case $1 in
 	upgrade)
-		run bootc switch --transport oci /run/images/v6:latest
-		finalize
+		run bootc switch --transport oci "/run/images/v$(cat "$images/next"):latest"
+		run bootc composefs-finalize-staged
 		;;
 	rollback) run bootc rollback ;;
 	gc)

@@ -104,9 +104,12 @@ func (t *Timeline) Expect(images []Image) (*Expected, error) {
 	var all []*judge
 	for _, w := range t.Windows {
 		j := &judge{window: w, old: settle(w.Begin), new: settle(w.End)}
-		if drops(w.Verb) {
+		switch {
+		case drops(w.Verb):
 			before, _, _ := strings.Cut(j.old.Outcome, ",")
 			j.between = []string{before}
+		case w.Verb == markLoader && j.old.Outcome != j.new.Outcome:
+			j.between = torn(j.old.Outcome, j.new.Outcome)
 		}
 		if j.old.Outcome != nothing && len(j.old.Wrong) > 0 {
 			return nil, fmt.Errorf("before %s: %q", w.Verb, j.old.Wrong)
@@ -114,7 +117,7 @@ func (t *Timeline) Expect(images []Image) (*Expected, error) {
 		if len(j.new.Wrong) > 0 {
 			return nil, fmt.Errorf("after %s: %q", w.Verb, j.new.Wrong)
 		}
-		if switches(w.Verb) == (j.old.Outcome == j.new.Outcome) {
+		if changed := j.old.Outcome != j.new.Outcome; changed && stays(w.Verb) || !changed && switches(w.Verb) {
 			return nil, fmt.Errorf("%s led from %q to %q", w.Verb, j.old.Outcome, j.new.Outcome)
 		}
 		all = append(all, j)
@@ -122,10 +125,21 @@ func (t *Timeline) Expect(images []Image) (*Expected, error) {
 	return &Expected{images, all}, nil
 }
 
+// torn lists what the loader's renaming of an entry may also leave: both of its names,
+// of which the loader takes the old one first, or none.
+func torn(old, renamed string) []string {
+	first, rest, _ := strings.Cut(old, " ")
+	return []string{first + " " + renamed, rest}
+}
+
 // switches reports whether a verb changes what boots or is staged.
 func switches(verb string) bool {
-	return slices.Contains([]string{"install", "upgrade", "switch", "finalize", "rollback"}, verb)
+	return slices.Contains([]string{"install", "upgrade", "switch", "finalize", "rollback", "bless"}, verb)
 }
+
+// stays reports whether a verb changes nothing of that. The loader takes a try, and
+// what begins a boot may give it back.
+func stays(verb string) bool { return !switches(verb) && verb != markLoader && verb != "begin" }
 
 // drops reports whether a verb may forget what is staged before it is done.
 func drops(verb string) bool {

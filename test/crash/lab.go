@@ -28,58 +28,97 @@ const diskSize = 1600 << 20
 type Recorded struct {
 	Timeline *Timeline
 	Images   []Image
-	guest    *vm.Image
+
+	guest   *vm.Image
+	live    *vm.Live
+	payload string // the images, in a file system
 }
 
-// Record has a guest of the lab run the verbs and reads what they wrote. The
+// Record has a guest of the lab play a story and reads what was written. The
 // recording is kept by what it depends on: the image that the guest runs, with
-// the program in it, the images that are installed and the script.
-func Record(ctx context.Context, lab *vm.Lab) (*Recorded, error) {
+// the program in it, the images that are installed, the script and the story.
+func Record(ctx context.Context, lab *vm.Lab, story Story) (*Recorded, error) {
 	base, err := lab.Base(ctx, vm.Dracut)
 	if err != nil {
 		return nil, err
 	}
-	guest, err := lab.Derive(ctx, base, filepath.Join(lab.Root, "test/vm/testdata/lab"))
-	if err != nil {
+	r := &Recorded{}
+	if r.guest, err = lab.Derive(ctx, base, filepath.Join(lab.Root, "test/vm/testdata/lab")); err != nil {
 		return nil, err
 	}
-	payload, err := os.MkdirTemp(lab.Out, "payload-")
-	if err != nil {
+	if r.live, err = lab.Live(ctx, r.guest); err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(payload)
-	images, err := SaveImages(payload)
-	if err != nil {
+	if err := r.makePayload(ctx, lab); err != nil {
 		return nil, fmt.Errorf("making images: %w", err)
 	}
-	description, err := json.Marshal(images)
+	description, err := json.Marshal([]any{r.Images, story})
 	if err != nil {
 		return nil, err
 	}
-	key := sha256.Sum256([]byte(guest.Key() + guestScript + string(description)))
-	log := filepath.Join(lab.Root, ".cache", "crash", hex.EncodeToString(key[:8])+".log")
-	if err := recordOnce(ctx, lab, guest, payload, log); err != nil {
+	key := sha256.Sum256([]byte(r.guest.Key() + guestScript + string(description)))
+	dir := filepath.Join(lab.Root, ".cache", "crash", hex.EncodeToString(key[:8]))
+	if err := r.recordOnce(ctx, lab, story, dir); err != nil {
 		return nil, fmt.Errorf("recording: %w", err)
 	}
-	r, err := ReadRecording(log)
+	if r.Timeline, err = readLogs(dir, len(story)-1); err != nil {
+		return nil, fmt.Errorf("reading the recording in %s: %w", dir, err)
+	}
+	return r, nil
+}
+
+// makePayload makes the images, as a file system in a file.
+func (r *Recorded) makePayload(ctx context.Context, lab *vm.Lab) error {
+	system, err := ReadSystem(ctx, lab, r.live)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(lab.Out, "payload-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if r.Images, err = SaveImages(dir, system); err != nil {
+		return err
+	}
+	r.payload = filepath.Join(lab.Out, "payload.raw")
+	if err := os.RemoveAll(r.payload); err != nil {
+		return err
+	}
+	if out, err := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-d", dir, r.payload, "1G").CombinedOutput(); err != nil {
+		return fmt.Errorf("mkfs.ext4: %w: %s", err, out)
+	}
+	return nil
+}
+
+// readLogs reads the log of the guest and those of the boots.
+func readLogs(dir string, boots int) (*Timeline, error) {
+	main, err := ReadRecording(filepath.Join(dir, "guest.log"))
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	t, err := ReadTimeline(r, diskSize)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", log, err)
+	defer main.Close()
+	var all []*Recording
+	for i := range boots {
+		r, err := ReadRecording(filepath.Join(dir, bootLog(i+1)))
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		all = append(all, r)
 	}
-	return &Recorded{t, images, guest}, nil
+	return ReadTimeline(main, all, diskSize)
 }
 
-// recordOnce makes the log if it is not there, and keeps others from doing so at
-// the same time.
-func recordOnce(ctx context.Context, lab *vm.Lab, guest *vm.Image, payload, log string) error {
-	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
+func bootLog(n int) string { return fmt.Sprintf("boot-%d.log", n) }
+
+// recordOnce makes the logs if they are not there, and keeps others from doing so
+// at the same time.
+func (r *Recorded) recordOnce(ctx context.Context, lab *vm.Lab, story Story, dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	lock, err := os.OpenFile(filepath.Join(filepath.Dir(log), "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	lock, err := os.OpenFile(filepath.Join(filepath.Dir(dir), "lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
@@ -87,28 +126,42 @@ func recordOnce(ctx context.Context, lab *vm.Lab, guest *vm.Image, payload, log 
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return err
 	}
-	if _, err := os.Stat(log); err == nil {
+	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	work := log + ".new"
-	if err := os.WriteFile(work, nil, 0o644); err != nil {
+	work := dir + ".new"
+	if err := errors.Join(os.RemoveAll(work), os.Mkdir(work, 0o755)); err != nil {
 		return err
 	}
-	if err := runGuest(ctx, lab, guest, payload, work); err != nil {
+	if err := r.play(ctx, lab, story, work); err != nil {
 		return err
 	}
-	return os.Rename(work, log)
+	return os.Rename(work, dir)
 }
 
-// runGuest boots the guest and lets the script work on a new disk.
-func runGuest(ctx context.Context, lab *vm.Lab, guest *vm.Image, payload, log string) error {
-	g, err := startGuest(ctx, lab, guest, payload, vm.Disk{Record: log})
+// play boots the guest and lets it play a story on a new disk. Between its boots of
+// that disk, a machine of its own really boots from it: firmware, boot loader, kernel,
+// initramfs program. The guest has nothing of the disk in its cache then.
+func (r *Recorded) play(ctx context.Context, lab *vm.Lab, story Story, dir string) error {
+	log := filepath.Join(dir, "guest.log")
+	if err := os.WriteFile(log, nil, 0o644); err != nil {
+		return err
+	}
+	g, err := r.startGuest(ctx, lab, "guest", vm.Disk{Record: log})
 	if err != nil {
 		return err
 	}
 	defer g.stop()
-	if err := g.script(ctx, "record"); err != nil {
-		return err
+	for i, scene := range story {
+		if i > 0 {
+			b := &booting{lab: lab, name: "booted", disk: vm.Disk{Path: g.disk, Format: "raw", Record: filepath.Join(dir, bootLog(i)), Shared: true}}
+			if _, err := b.boot(ctx); err != nil {
+				return fmt.Errorf("boot %d: %w", i, err)
+			}
+		}
+		if err := g.script(ctx, strings.Join(scene, " ")); err != nil {
+			return err
+		}
 	}
 	return g.m.Shutdown(ctx)
 }
@@ -121,46 +174,37 @@ type guest struct {
 	end  []func()
 }
 
-func startGuest(ctx context.Context, lab *vm.Lab, image *vm.Image, payload string, disk vm.Disk) (g *guest, err error) {
+func (r *Recorded) startGuest(ctx context.Context, lab *vm.Lab, name string, disk vm.Disk) (g *guest, err error) {
 	g = &guest{}
 	defer func() {
 		if err != nil {
 			g.stop()
 		}
 	}()
-	live, err := lab.Live(ctx, image)
-	if err != nil {
+	disk.Path, disk.Format = filepath.Join(lab.Out, name+".raw"), "raw"
+	if err := os.WriteFile(disk.Path, nil, 0o644); err != nil {
 		return nil, err
 	}
-	disk.Path, disk.Format = filepath.Join(lab.Out, "crash.raw"), "raw"
-	images := vm.Disk{Path: filepath.Join(lab.Out, "images.raw"), Format: "raw", Volatile: true}
-	for _, d := range []vm.Disk{disk, images} {
-		if err := os.WriteFile(d.Path, nil, 0o644); err != nil {
-			return nil, err
-		}
-		g.end = append(g.end, func() { os.Remove(d.Path) })
-	}
+	g.end = append(g.end, func() { os.Remove(disk.Path) })
 	g.disk = disk.Path
 	if err := os.Truncate(disk.Path, diskSize); err != nil {
 		return nil, err
 	}
-	if out, err := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-d", payload, images.Path, "256M").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("mkfs.ext4: %w: %s", err, out)
-	}
-	if g.m, err = lab.Machine("guest", vm.Hardware{Live: live, Key: true, Disks: []vm.Disk{live.Disk, disk, images}}); err != nil {
+	images := vm.Disk{Path: r.payload, Format: "raw", Volatile: true}
+	if g.m, err = lab.Machine(name, vm.Hardware{Live: r.live, Key: true, Disks: []vm.Disk{r.live.Disk, disk, images}}); err != nil {
 		return nil, err
 	}
 	g.end = append(g.end, g.m.PowerCut)
-	if g.said, err = os.Create(filepath.Join(lab.Out, "guest", "guest.log")); err != nil {
+	if g.said, err = os.Create(filepath.Join(lab.Out, name, "guest.log")); err != nil {
 		return nil, err
 	}
 	g.end = append(g.end, func() { g.said.Close() })
 	if err := g.m.Boot(ctx); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, g.m.SerialTail())
 	}
-	const script = "mkdir -p /run/crash/images && mount -o ro /dev/vdc /mnt && cp -r /mnt/v* /run/crash/images/ && cat > /run/crash/guest.sh"
-	r, err := g.m.RunInput(ctx, script, strings.NewReader(guestScript), nil)
-	return g, errors.Join(err, r.Failed())
+	const script = "mkdir -p /run/crash/images && mount /dev/vdc /run/crash/images && cat > /run/crash/guest.sh"
+	result, err := g.m.RunInput(ctx, script, strings.NewReader(guestScript), nil)
+	return g, errors.Join(err, result.Failed())
 }
 
 // script runs the script in a mount namespace of its own, which ends with it.

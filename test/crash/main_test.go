@@ -29,7 +29,7 @@ var recorded = sync.OnceValues(func() (r recording, err error) {
 		return r, err
 	}
 	defer lab.Close()
-	if r.Recorded, err = crash.Record(context.Background(), lab); err != nil {
+	if r.Recorded, err = crash.Record(context.Background(), lab, crash.ShortStory()); err != nil {
 		return r, err
 	}
 	r.expected, err = r.Timeline.Expect(r.Images)

@@ -13,22 +13,29 @@ import (
 // NextVerbs are those that are run from states that a campaign has judged.
 func NextVerbs() []string { return []string{"upgrade", "rollback", "gc"} }
 
-// nextVersion is what the next upgrade brings.
-const nextVersion = "6"
-
-// nextOutcome is what a verb makes of an outcome; false where it refuses.
+// nextOutcome is what a verb makes of an outcome, in a boot that is found good
+// before; false where it refuses.
 func nextOutcome(verb, outcome string) (string, bool) {
 	entries, staged, isStaged := strings.Cut(outcome, ", ")
-	versions := strings.Fields(entries)
+	var versions []string
+	for _, v := range strings.Fields(entries) {
+		// The one that boots is blessed. It may have both names of a torn rename.
+		if plain, _, _ := strings.Cut(v, "+"); len(versions) == 0 {
+			versions = append(versions, plain)
+		} else if plain != versions[0] {
+			versions = append(versions, v)
+		}
+	}
 	switch verb {
 	case "upgrade":
-		return nextVersion + " " + versions[0], true
+		return nextVersion() + "+3 " + versions[0], true
 	case "rollback":
 		if len(versions) > 1 {
 			return strings.Join(append([]string{versions[1], versions[0]}, versions[2:]...), " "), true
 		}
-		return entries, isStaged
+		return versions[0], isStaged
 	}
+	entries = strings.Join(versions, " ")
 	if isStaged {
 		entries += ", " + staged
 	}
@@ -45,7 +52,9 @@ func Choose(all []Judged, verb string, n int, seed uint64) []Judged {
 	groups := map[group][]Judged{}
 	var order []group
 	for _, j := range all {
-		if _, ok := nextOutcome(verb, j.Outcome); !ok || j.Outcome == nothing {
+		// Where a deployment has no tries left, it depends on what is known of its last
+		// boot whether it is given some.
+		if _, ok := nextOutcome(verb, j.Outcome); !ok || j.Outcome == nothing || strings.Contains(j.Outcome, "+0") {
 			continue
 		}
 		g := group{j.State.Window, j.Outcome}
@@ -83,15 +92,7 @@ type NextRow struct {
 // mounts, the initramfs program makes the root, what ends an interrupted verb is
 // run. Then it runs a verb, and judges what that leaves. report gets each bad state.
 func RunNext(ctx context.Context, lab *vm.Lab, r *Recorded, verbs map[string][]Judged, seed uint64, report func(Finding)) ([]NextRow, error) {
-	payload, err := os.MkdirTemp(lab.Out, "payload-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(payload)
-	if _, err := SaveImages(payload); err != nil {
-		return nil, err
-	}
-	g, err := startGuest(ctx, lab, r.guest, payload, vm.Disk{})
+	g, err := r.startGuest(ctx, lab, "next", vm.Disk{})
 	if err != nil {
 		return nil, err
 	}

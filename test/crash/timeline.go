@@ -2,6 +2,7 @@ package crash
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -32,15 +33,28 @@ type Window struct {
 
 // Marks are written by the guest to a sector that nothing uses, between the
 // partition table and the first partition: "BOOTC-CRASH begin VERB" and
-// "BOOTC-CRASH end VERB", then blanks. A mark is not flushed.
+// "BOOTC-CRASH end VERB", then blanks. A mark is not flushed. "BOOTC-CRASH loader"
+// says that another machine has booted from the disk just before.
 const (
 	markSector = 40
 	markPrefix = "BOOTC-CRASH "
+	markLoader = "loader"
 )
 
-// ReadTimeline reads a recording of a disk of the given size in bytes.
-func ReadTimeline(r *Recording, size int64) (*Timeline, error) {
+// ReadTimeline reads a recording of a disk of the given size in bytes. boots are
+// what others have recorded of the same disk, in the order of its marks.
+func ReadTimeline(r *Recording, boots []*Recording, size int64) (*Timeline, error) {
 	t := &Timeline{Store: NewStore(), Sectors: size / sectorSize}
+	if err := t.read(r, &boots); err != nil {
+		return nil, err
+	}
+	if len(boots) > 0 {
+		return nil, fmt.Errorf("%d boots too many", len(boots))
+	}
+	return t, t.findWindows()
+}
+
+func (t *Timeline) read(r *Recording, boots *[]*Recording) error {
 	for i, e := range r.Entries {
 		if e.Discard {
 			continue // the sectors keep what they have, which is one of the possibilities
@@ -48,21 +62,42 @@ func ReadTimeline(r *Recording, size int64) (*Timeline, error) {
 		if e.Length > 0 {
 			data := make([]byte, e.Length)
 			if _, err := io.ReadFull(r.data(e), data); err != nil {
-				return nil, fmt.Errorf("data of entry %d: %w", i, err)
+				return fmt.Errorf("data of entry %d: %w", i, err)
 			}
 			if e.Offset%sectorSize != 0 || e.Length%sectorSize != 0 || (e.Offset+e.Length)/sectorSize > t.Sectors {
-				return nil, fmt.Errorf("entry %d: %d bytes at %d of a disk of %d", i, e.Length, e.Offset, size)
+				return fmt.Errorf("entry %d: %d bytes at %d of a disk of %d", i, e.Length, e.Offset, t.Sectors*sectorSize)
 			}
-			t.write(e.Offset/sectorSize, data)
+			mark := t.write(e.Offset/sectorSize, data)
+			if mark == markLoader {
+				if err := t.readBoot(boots); err != nil {
+					return err
+				}
+			}
 		}
 		if e.Flush {
 			t.Events = append(t.Events, Event{Flush: true})
 		}
 	}
-	return t, t.findWindows()
+	return nil
 }
 
-func (t *Timeline) write(first int64, data []byte) {
+// readBoot puts the next of the boots in the place of its mark.
+func (t *Timeline) readBoot(boots *[]*Recording) error {
+	if len(*boots) == 0 {
+		return errors.New("more marks of boots than boots")
+	}
+	boot := (*boots)[0]
+	*boots = (*boots)[1:]
+	t.Events[len(t.Events)-1].Mark = "begin " + markLoader
+	if err := t.read(boot, boots); err != nil {
+		return fmt.Errorf("a boot: %w", err)
+	}
+	t.Events = append(t.Events, Event{Mark: "end " + markLoader})
+	return nil
+}
+
+// write adds a write, or a mark, which it returns.
+func (t *Timeline) write(first int64, data []byte) (mark string) {
 	e := Event{First: first}
 	if text, ok := bytes.CutPrefix(data, []byte(markPrefix)); ok && first == markSector {
 		e.Mark = strings.TrimSpace(string(text))
@@ -73,6 +108,7 @@ func (t *Timeline) write(first int64, data []byte) {
 		}
 	}
 	t.Events = append(t.Events, e)
+	return e.Mark
 }
 
 func (t *Timeline) findWindows() error {

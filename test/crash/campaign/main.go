@@ -25,6 +25,7 @@ type options struct {
 	crash.Options
 	state, dump, verbs string
 	next               int
+	short              bool
 }
 
 func main() {
@@ -36,6 +37,7 @@ func main() {
 	flag.StringVar(&o.verbs, "verbs", "", "look at these verbs only, as upgrade,finalize")
 	flag.StringVar(&o.state, "state", "", "judge this `STATE` only, as a report names it")
 	flag.StringVar(&o.dump, "dump", "", "write the disk of a state, or of each bad one, to `FILE`")
+	flag.BoolVar(&o.short, "short", false, "record a short story")
 	flag.IntVar(&o.next, "next", 300, "run the next verb from `N` of the states, each of "+strings.Join(crash.NextVerbs(), ", "))
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
@@ -56,7 +58,11 @@ func run(ctx context.Context, o options) (int, error) {
 		return 0, err
 	}
 	defer lab.Close()
-	r, err := crash.Record(ctx, lab)
+	story := crash.LongStory()
+	if o.short {
+		story = crash.ShortStory()
+	}
+	r, err := crash.Record(ctx, lab, story)
 	if err != nil {
 		return 0, err
 	}
