@@ -30,6 +30,8 @@ type View struct {
 	Torn bool
 	// Given is true if the initramfs program hands over to the second entry.
 	Given bool
+
+	found digest // of all names and contents
 }
 
 // A Deployment is what belongs to a boot entry.
@@ -92,19 +94,70 @@ func look(d *Disk, images []Image, c *cache, repair func(*Volume) error) *View {
 }
 
 // rest reads what nothing that boots needs and the next verb finds: leftovers. On
-// ext4 they are whole files and directories; on FAT a name may lead nowhere.
+// ext4 they are whole files and directories; on FAT a name may lead nowhere. An
+// object that the next pull would take for good has to be whole.
 func (m *machine) rest() {
-	meet, err := m.esp.shared()
+	found := &m.view.found
+	found.addString(m.view.Outcome)
+	names, meet, err := m.esp.shared()
 	if err != nil {
 		meet = []string{err.Error()}
 	}
+	found.add(uint64(names))
 	m.view.Wrong = append(m.view.Wrong, meet...)
 	if m.root == nil {
 		return
 	}
-	if _, err := m.root.tree(rootInode); err != nil {
+	all, err := m.root.tree(rootInode)
+	if err != nil {
 		m.view.wrong("reading all of the root: %v", err)
 	}
+	found.add(uint64(all))
+	if err := m.checkStore(); err != nil {
+		m.view.wrong("the objects: %v", err)
+	}
+}
+
+// checkStore looks at all that has the name of an object. It is reused if its
+// fs-verity digest, which the kernel has from the descriptor alone, is that of its
+// name.
+func (m *machine) checkStore() error {
+	top, err := m.root.lookup(rootInode, "composefs/objects")
+	if err != nil {
+		return err
+	}
+	dirs, err := m.root.dir(top)
+	if err != nil {
+		return err
+	}
+	for prefix, n := range dirs {
+		in, err := m.root.inode(n)
+		if err != nil {
+			return err
+		}
+		names, err := m.root.dir(in)
+		if err != nil {
+			return err
+		}
+		for name, n := range names {
+			want, err := verity.ParseDigest(prefix + name)
+			if err != nil {
+				continue
+			}
+			in, err := m.root.inode(n)
+			if err != nil {
+				return err
+			}
+			o, err := m.root.verity(in)
+			if err == nil {
+				err = o.whole()
+			}
+			if err != nil && o.claims == want {
+				m.view.wrong("object %.12s, which looks whole: %v", want, err)
+			}
+		}
+	}
+	return nil
 }
 
 func (m *machine) none(err error) *View {
@@ -311,11 +364,7 @@ func (m *machine) image(id string) (*inode, error) {
 	if err != nil {
 		return nil, err
 	}
-	got, err := m.root.verity(in)
-	if err == nil && got.String() != id {
-		err = fmt.Errorf("its fs-verity digest is %v", got)
-	}
-	return in, err
+	return in, m.root.measures(in, func(got verity.Digest) bool { return got.String() == id })
 }
 
 func (m *machine) object(want verity.Digest) error {
@@ -323,11 +372,7 @@ func (m *machine) object(want verity.Digest) error {
 	if err != nil {
 		return err
 	}
-	got, err := m.root.verity(in)
-	if err == nil && got != want {
-		err = fmt.Errorf("its fs-verity digest is %v", got)
-	}
-	return err
+	return m.root.measures(in, func(got verity.Digest) bool { return got == want })
 }
 
 // checkLinks holds the repository to its rule: a link leads to a whole object.

@@ -78,10 +78,12 @@ type Report struct {
 
 // A Row counts the states of a verb.
 type Row struct {
-	Verb                          string
-	Epochs, States, Distinct, Old int
-	New, Nothing, Between, Torn   int
-	Given, Bad                    int
+	Verb                string
+	Epochs, States      int
+	Distinct, Different int // see [Run]
+	Old, New, Nothing   int
+	Between, Torn       int
+	Given, Bad          int
 }
 
 // A Finding is a bad state.
@@ -112,7 +114,8 @@ type campaign struct {
 	mu     sync.Mutex
 	rows   map[string]*Row
 	order  []string
-	seen   map[digest]struct{}
+	seen   map[digest]struct{} // what was read
+	told   map[digest]struct{} // what was found
 	report Report
 	err    error
 	stop   context.CancelFunc
@@ -124,35 +127,35 @@ type task struct {
 	epoch  Epoch
 	after  bool
 
-	fresh       int // distinct states in this round
-	pause, rest int // rounds to leave out, for nothing new came
+	fresh, draws int // distinct states in this round, and how many it draws
+	drawn        int // so far
+	pause, rest  int // rounds to leave out, for nothing new came
 }
 
-// Run leads a campaign: it judges states of the disk in all windows.
+// Run leads a campaign: it judges states of the disk in all windows. Two of them are
+// distinct if they differ in a byte that the judge has read, and different if names,
+// sizes, contents on the root or the outcome differ: where something lies does not
+// count then, nor what is in unused parts of tables and directories.
 func Run(ctx context.Context, t *Timeline, expected *Expected, o Options) (*Report, error) {
 	begin := time.Now()
 	if o.Workers == 0 {
 		o.Workers = runtime.NumCPU()
 	}
-	c := &campaign{t: t, o: o, images: expected.images, judges: expected.judges, rows: map[string]*Row{}, seen: map[digest]struct{}{}}
+	c := &campaign{t: t, o: o, images: expected.images, judges: expected.judges, rows: map[string]*Row{}, seen: map[digest]struct{}{}, told: map[digest]struct{}{}}
 	ctx, c.stop = context.WithCancel(ctx)
 	defer c.stop()
 	for range o.Workers {
 		c.workers = append(c.workers, &worker{c: c, d: NewDisk(t.Store, t.Sectors), cache: newCache()})
 	}
 	c.plan()
-	c.round(ctx, func(n int) []Choice { return c.first(n) })
-	over := func(k int) bool { return k >= o.Draws && time.Since(begin) >= o.Time }
-	for k := 0; !over(k) && ctx.Err() == nil; k += draws {
-		c.round(ctx, func(n int) []Choice {
-			if n == 0 || over(k) {
+	c.round(ctx, c.first)
+	over := func() bool { return time.Since(begin) >= o.Time }
+	for k := 0; (k < o.Draws || !over()) && ctx.Err() == nil; k += fewest {
+		c.round(ctx, func(k *task, n int) []Choice {
+			if n == 0 || k.drawn >= o.Draws && over() {
 				return nil
 			}
-			var all []Choice
-			for i := range draws {
-				all = append(all, Choice(fmt.Sprint("random-", k+i)))
-			}
-			return all
+			return k.draw()
 		})
 		if k >= o.Draws {
 			c.ease()
@@ -165,8 +168,18 @@ func Run(ctx context.Context, t *Timeline, expected *Expected, o Options) (*Repo
 	return &c.report, c.err
 }
 
-// draws is how many states of an epoch are drawn at once.
-const draws = 8
+// How many states of an epoch are drawn in a round.
+const fewest, most = 8, 64
+
+// draw names the next states that are drawn at random.
+func (k *task) draw() []Choice {
+	var all []Choice
+	for range k.draws {
+		all = append(all, Choice(fmt.Sprint("random-", k.drawn)))
+		k.drawn++
+	}
+	return all
+}
 
 func (c *campaign) plan() {
 	for i, w := range c.t.Windows {
@@ -183,7 +196,7 @@ func (c *campaign) plan() {
 			if c.o.Epoch != nil && *c.o.Epoch != e {
 				continue
 			}
-			c.tasks = append(c.tasks, &task{window: i, epoch: e, after: e.To > w.End})
+			c.tasks = append(c.tasks, &task{window: i, epoch: e, after: e.To > w.End, draws: fewest})
 			row.Epochs++
 		}
 	}
@@ -199,7 +212,7 @@ func (c *campaign) wanted(verb string) bool {
 }
 
 // first are the choices of the first round.
-func (c *campaign) first(n int) []Choice {
+func (c *campaign) first(_ *task, n int) []Choice {
 	if c.o.Systematic == 0 {
 		return []Choice{"none"}
 	}
@@ -208,7 +221,7 @@ func (c *campaign) first(n int) []Choice {
 
 // round judges states of every epoch. Each worker goes through the epochs in
 // order, so that its disk only needs what was written between two of them.
-func (c *campaign) round(ctx context.Context, choices func(n int) []Choice) {
+func (c *campaign) round(ctx context.Context, choices func(k *task, n int) []Choice) {
 	next := make(chan *task)
 	var wait sync.WaitGroup
 	for _, w := range c.workers {
@@ -236,17 +249,19 @@ func (c *campaign) round(ctx context.Context, choices func(n int) []Choice) {
 }
 
 // ease lets epochs rest of which the last draws gave no new state, longer each time,
-// so that the time goes to those that have more.
+// and draws more of those that have more.
 func (c *campaign) ease() {
 	for _, k := range c.tasks {
 		switch {
 		case k.rest > 0:
 			k.rest--
-		case k.fresh > 0:
-			k.pause = 0
-		default:
+		case k.fresh == 0:
 			k.pause = min(max(1, 2*k.pause), 256)
-			k.rest = k.pause
+			k.rest, k.draws = k.pause, fewest
+		case 2*k.fresh >= k.draws:
+			k.pause, k.draws = 0, min(2*k.draws, most)
+		default:
+			k.pause, k.draws = 0, fewest
 		}
 		k.fresh = 0
 	}
@@ -269,14 +284,14 @@ type worker struct {
 	done  int // events that are on the disk
 }
 
-func (w *worker) epoch(ctx context.Context, k *task, choices func(n int) []Choice) error {
+func (w *worker) epoch(ctx context.Context, k *task, choices func(k *task, n int) []Choice) error {
 	t := w.c.t
 	if k.epoch.From < w.done {
 		w.d, w.done = NewDisk(t.Store, t.Sectors), 0
 	}
 	t.apply(w.d, w.done, k.epoch.From)
 	w.done = k.epoch.From
-	for _, choice := range choices(len(t.writes(k.epoch))) {
+	for _, choice := range choices(k, len(t.writes(k.epoch))) {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -299,7 +314,7 @@ func (w *worker) state(s State, k *task) error {
 	w.d.read = 0
 	v := look(w.d, c.images, w.cache, repairExt4)
 	verdict := c.judges[s.Window].judge(v, k.after)
-	if c.count(s, verdict, w.d.read, k) && len(verdict.Bad) == 0 {
+	if c.count(s, verdict, w.d.read, v.found, k) && len(verdict.Bad) == 0 {
 		w.d.takeBack(before)
 		bad, err := w.foreign(s, k.after)
 		if err != nil || len(bad) == 0 {
@@ -312,12 +327,16 @@ func (w *worker) state(s State, k *task) error {
 
 // count notes a verdict. It reports whether foreign tools are to judge the state,
 // too.
-func (c *campaign) count(s State, v Verdict, read digest, k *task) bool {
+func (c *campaign) count(s State, v Verdict, read, found digest, k *task) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	j := c.judges[s.Window]
 	row := c.rows[j.window.Verb]
 	row.States++
+	if _, ok := c.told[found]; !ok {
+		c.told[found] = struct{}{}
+		row.Different++
+	}
 	if _, ok := c.seen[read]; !ok {
 		c.seen[read] = struct{}{}
 		row.Distinct++

@@ -43,6 +43,8 @@ type ext4fs struct {
 	replayed   int
 	cache      *cache
 	inodeTable []int64 // first block, of each group; 0: not read yet
+	// What was read already; nil until the journal is replayed.
+	known map[uint32]*inode
 }
 
 // errTorn means that the superblock has the wrong check sum. It is written in place
@@ -57,12 +59,20 @@ var errTorn = errors.New("the superblock of ext4 is torn")
 func openExt4(v *Volume, c *cache) (*ext4fs, error) {
 	f := &ext4fs{v: v, cache: c}
 	dirty, err := f.readSuper()
-	if err != nil || !dirty {
+	if err != nil {
 		return f, err
 	}
+	if dirty {
+		err = f.replay()
+	}
+	f.known = map[uint32]*inode{}
+	return f, err
+}
+
+func (f *ext4fs) replay() error {
 	in, err := f.inode(journalInode)
 	if err != nil {
-		return nil, fmt.Errorf("inode of the journal: %w", err)
+		return fmt.Errorf("inode of the journal: %w", err)
 	}
 	var blocks []int64
 	for _, e := range in.extents {
@@ -70,11 +80,11 @@ func openExt4(v *Volume, c *cache) (*ext4fs, error) {
 			blocks = append(blocks, e.start+i)
 		}
 	}
-	if f.replayed, err = replayJournal(v, blocks); err != nil {
-		return nil, err
+	if f.replayed, err = replayJournal(f.v, blocks); err != nil {
+		return err
 	}
 	_, err = f.readSuper()
-	return f, err
+	return err
 }
 
 func (f *ext4fs) readSuper() (dirty bool, err error) {
@@ -110,6 +120,8 @@ type inode struct {
 	flags    uint32
 	extents  []extent
 	raw      []byte // the whole inode
+	summed   bool   // sum is known
+	sum      digest
 }
 
 // An extent is a run of blocks of a file.
@@ -119,6 +131,17 @@ type extent struct {
 }
 
 func (f *ext4fs) inode(n uint32) (*inode, error) {
+	if in, ok := f.known[n]; ok {
+		return in, nil
+	}
+	in, err := f.readInode(n)
+	if err == nil && f.known != nil {
+		f.known[n] = in
+	}
+	return in, err
+}
+
+func (f *ext4fs) readInode(n uint32) (*inode, error) {
 	if n == 0 || n > f.inodes {
 		return nil, fmt.Errorf("inode %d of %d", n, f.inodes)
 	}
@@ -187,6 +210,9 @@ func (f *ext4fs) readExtents(in *inode, node []byte, depth int) error {
 // sum is the digest of all that the blocks of a file hold, and of its size. Where
 // a file has its blocks does not matter.
 func (f *ext4fs) sum(in *inode) (digest, error) {
+	if in.summed {
+		return in.sum, nil
+	}
 	var d digest
 	d.add(uint64(in.size))
 	for _, e := range in.extents {
@@ -202,6 +228,7 @@ func (f *ext4fs) sum(in *inode) (digest, error) {
 			d.add(f.v.d.store.mark(id))
 		}
 	}
+	in.sum, in.summed = d, true
 	return d, nil
 }
 

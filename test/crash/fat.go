@@ -23,6 +23,7 @@ type fatfs struct {
 	root      uint32
 	tableSize int64
 	tables    int64
+	names     digest // of those that walk has come to, with their sizes
 }
 
 const fatEnd = 0x0ffffff8
@@ -291,7 +292,12 @@ func (f *fatfs) walk(name string, first uint32, seen map[uint32]bool) []chained 
 		return found
 	}
 	for _, e := range all {
-		if e.name == "." || e.name == ".." || seen[e.first] {
+		if e.name == "." || e.name == ".." {
+			continue
+		}
+		f.names.addString(name + "/" + e.name)
+		f.names.add(uint64(e.size))
+		if seen[e.first] {
 			continue
 		}
 		if e.dir {
@@ -310,11 +316,13 @@ func (f *fatfs) walk(name string, first uint32, seen map[uint32]bool) []chained 
 }
 
 // shared reads both tables, as fsck.fat does, and tells of two names that lead to
-// different chains which meet: fsck.fat would cut one of them off.
-func (f *fatfs) shared() ([]string, error) {
+// different chains which meet: fsck.fat would cut one of them off. It returns a digest
+// of the names, too.
+func (f *fatfs) shared() (digest, []string, error) {
 	if _, err := f.v.sectors(0, f.data); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
+	f.names = 0
 	if len(f.cache.owners) != int(f.clusters)+2 {
 		f.cache.owners = make([]int32, f.clusters+2)
 	}
@@ -335,5 +343,5 @@ func (f *fatfs) shared() ([]string, error) {
 			owners[cluster] = 0
 		}
 	}
-	return meet, nil
+	return f.names, meet, nil
 }

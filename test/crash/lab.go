@@ -118,7 +118,7 @@ func (r *Recorded) recordOnce(ctx context.Context, lab *vm.Lab, story Story, dir
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	lock, err := os.OpenFile(filepath.Join(filepath.Dir(dir), "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	lock, err := os.OpenFile(dir+".lock", os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
@@ -174,8 +174,8 @@ type guest struct {
 	end  []func()
 }
 
-func (r *Recorded) startGuest(ctx context.Context, lab *vm.Lab, name string, disk vm.Disk) (g *guest, err error) {
-	g = &guest{}
+func (r *Recorded) startGuest(ctx context.Context, lab *vm.Lab, name string, disk vm.Disk) (_ *guest, err error) {
+	g := &guest{}
 	defer func() {
 		if err != nil {
 			g.stop()

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"bytes"
+	"crypto/sha512"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,28 +29,48 @@ func newCache() *cache {
 	}
 }
 
-// An object is what the kernel would find of a file with fs-verity.
+// An object is what is known of a file with fs-verity.
 type object struct {
-	digest verity.Digest
-	err    error
+	claims verity.Digest // what the kernel measures: the digest of the descriptor
+	is     verity.Digest // of its content
+	err    error         // tree or descriptor are not those of the content
 }
 
-// verity returns the digest that the kernel would measure, if each byte of the
-// file verifies.
-func (f *ext4fs) verity(in *inode) (verity.Digest, error) {
+// whole reports whether each byte of the object verifies.
+func (o object) whole() error {
+	if o.err == nil && o.claims != o.is {
+		return fmt.Errorf("the fs-verity digest of its content is %v", o.is)
+	}
+	return o.err
+}
+
+// verity looks at a file with fs-verity. It is an error if it is none.
+func (f *ext4fs) verity(in *inode) (object, error) {
 	if in.mode&typeMask != typeFile || in.flags&flagVerity == 0 {
-		return verity.Digest{}, errors.New("fs-verity is not enabled")
+		return object{}, errors.New("fs-verity is not enabled")
 	}
 	sum, err := f.sum(in)
 	if err != nil {
-		return verity.Digest{}, err
+		return object{}, err
 	}
 	o, ok := f.cache.objects[sum]
 	if !ok {
-		o.err = f.v.again(func() (err error) { o.digest, err = f.measure(in); return err })
+		o.err = f.v.again(func() error { return f.measure(in, &o) })
 		f.cache.objects[sum] = o
 	}
-	return o.digest, o.err
+	return o, nil
+}
+
+// measures reports whether a file has a digest, and each byte of it verifies.
+func (f *ext4fs) measures(in *inode, want func(verity.Digest) bool) error {
+	o, err := f.verity(in)
+	if err == nil {
+		err = o.whole()
+	}
+	if err == nil && !want(o.is) {
+		err = fmt.Errorf("its fs-verity digest is %v", o.is)
+	}
+	return err
 }
 
 // measure computes the tree and the descriptor of a file and compares them with
@@ -58,10 +79,10 @@ func (f *ext4fs) verity(in *inode) (verity.Digest, error) {
 // Source: Documentation/filesystems/fsverity.rst of the Linux kernel; ext4 has the
 // tree at the next multiple of 64 KiB, and the size of the descriptor in the last
 // four bytes of the last block.
-func (f *ext4fs) measure(in *inode) (verity.Digest, error) {
+func (f *ext4fs) measure(in *inode, o *object) error {
 	data, err := f.content(in)
 	if err != nil {
-		return verity.Digest{}, err
+		return err
 	}
 	merkle := verity.NewMerkle(verity.SHA512, in.size)
 	want := make([]byte, merkle.Blocks()*verity.BlockSize)
@@ -69,30 +90,31 @@ func (f *ext4fs) measure(in *inode) (verity.Digest, error) {
 	h.Keep(merkle, want)
 	h.Write(data)
 	descriptor, sum := h.Descriptor()
-	at := (in.size + verity.MetadataAlign - 1) / verity.MetadataAlign * verity.MetadataAlign
-	got, err := f.read(in, at, int64(len(want)))
-	if err != nil {
-		return sum, err
-	}
-	if !bytes.Equal(got, want) {
-		return sum, errors.New("its Merkle tree is not that of its content")
-	}
+	o.is = sum
 	if len(in.extents) == 0 {
-		return sum, errors.New("it has no fs-verity descriptor")
+		return errors.New("it has no fs-verity descriptor")
 	}
 	last := in.extents[len(in.extents)-1]
 	end := (last.at + last.count) * blockSize
 	tail, err := f.read(in, end-blockSize, blockSize)
 	if err != nil {
-		return sum, err
+		return err
 	}
 	if n := binary.LittleEndian.Uint32(tail[blockSize-4:]); n != verity.DescriptorSize {
-		return sum, fmt.Errorf("its fs-verity descriptor has %d bytes", n)
+		return fmt.Errorf("its fs-verity descriptor has %d bytes", n)
+	}
+	if o.claims, err = verity.ParseDigest(fmt.Sprintf("%x", sha512.Sum512(tail[:verity.DescriptorSize]))); err != nil {
+		return err
 	}
 	if !bytes.Equal(tail[:verity.DescriptorSize], descriptor[:]) {
-		return sum, errors.New("its fs-verity descriptor is not that of its content")
+		return errors.New("its fs-verity descriptor is not that of its content")
 	}
-	return sum, nil
+	at := (in.size + verity.MetadataAlign - 1) / verity.MetadataAlign * verity.MetadataAlign
+	got, err := f.read(in, at, int64(len(want)))
+	if err == nil && !bytes.Equal(got, want) {
+		err = errors.New("its Merkle tree is not that of its content")
+	}
+	return err
 }
 
 // objectsOf lists the objects of the files in an EROFS image.

@@ -26,7 +26,7 @@ func LongStory() Story {
 		[]string{"boot", "begin", "fail"},
 		[]string{"boot", "begin", "mends", "gc", "upgrade=7", "owner=9", "finalize"}, // the one before
 		[]string{"boot", "begin", "bless", "gc", "upgrade=8", "owner=10", "finalize"},
-		[]string{"boot", "begin", "bless", "gc", "switch=3", "switch=4", "gc", "switch=5", "rollback", "gc", "rollback", "switch=4", "owner=11", "finalize"},
+		[]string{"boot", "begin", "bless", "gc", "switch=2", "switch=1", "gc", "rollback", "rollback", "switch=7", "owner=11", "finalize"},
 		[]string{"boot", "begin", "bless", "gc"},
 	)
 }

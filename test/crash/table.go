@@ -11,7 +11,7 @@ import (
 func (r *Report) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "verb\tepochs\tstates\tdistinct\told\tnew\tnothing\tbetween\text4 torn\thanded over\tbad\t")
+	fmt.Fprintln(w, "verb\tepochs\tstates\tdistinct\tdifferent\told\tnew\tnothing\tbetween\text4 torn\thanded over\tbad\t")
 	for _, row := range r.Rows {
 		row.print(w)
 	}
@@ -32,13 +32,14 @@ func (r *Report) Total() Row {
 }
 
 func (r Row) print(w *tabwriter.Writer) {
-	fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.Verb, r.Epochs, r.States, r.Distinct, r.Old, r.New, r.Nothing, r.Between, r.Torn, r.Given, r.Bad)
+	fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.Verb, r.Epochs, r.States, r.Distinct, r.Different, r.Old, r.New, r.Nothing, r.Between, r.Torn, r.Given, r.Bad)
 }
 
 func (r *Row) add(o Row) {
 	r.Epochs += o.Epochs
 	r.States += o.States
 	r.Distinct += o.Distinct
+	r.Different += o.Different
 	r.Old += o.Old
 	r.New += o.New
 	r.Nothing += o.Nothing
