@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -64,4 +65,13 @@ func said(serial string) (version string, err error) {
 		return "", fmt.Errorf("nothing is up: %s", serial)
 	}
 	return version, nil
+}
+
+// forget makes the machine one whose firmware remembers nothing.
+func (b *booting) forget() error {
+	err := os.Remove(filepath.Join(b.lab.Out, b.name, "vars.fd"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 
 	"github.com/bootc-go/bootc/test/vm"
@@ -54,7 +53,8 @@ func Choose(all []Judged, verb string, n int, seed uint64) []Judged {
 	for _, j := range all {
 		// Where a deployment has no tries left, it depends on what is known of its last
 		// boot whether it is given some.
-		if _, ok := nextOutcome(verb, j.Outcome); !ok || j.Outcome == nothing || strings.Contains(j.Outcome, "+0") {
+		_, ok := nextOutcome(verb, j.Outcome)
+		if !ok || j.Outcome == nothing || verb != RealBoot && strings.Contains(j.Outcome, "+0") {
 			continue
 		}
 		g := group{j.State.Window, j.Outcome}
@@ -82,76 +82,62 @@ func Choose(all []Judged, verb string, n int, seed uint64) []Judged {
 	return chosen
 }
 
-// A NextRow counts what came of a verb.
-type NextRow struct {
-	Verb      string
+// A RealRow counts what came of real machines.
+type RealRow struct {
+	What      string
 	Runs, Bad int
 }
 
-// RunNext boots the states in a guest, for real: the kernel replays the journal and
-// mounts, the initramfs program makes the root, what ends an interrupted verb is
-// run. Then it runs a verb, and judges what that leaves. report gets each bad state.
-func RunNext(ctx context.Context, lab *vm.Lab, r *Recorded, verbs map[string][]Judged, seed uint64, report func(Finding)) ([]NextRow, error) {
-	g, err := r.startGuest(ctx, lab, "next", vm.Disk{})
-	if err != nil {
-		return nil, err
-	}
-	defer g.stop()
-	n := &next{r: r, g: g, seed: seed}
-	return n.all(ctx, verbs, report)
+// A job is something that a real machine does from a state.
+type job struct {
+	what  string
+	state Judged
+	fsck  bool
 }
 
-// all runs all verbs from their states.
-func (n *next) all(ctx context.Context, verbs map[string][]Judged, report func(Finding)) (rows []NextRow, err error) {
-	if n.f, err = os.OpenFile(n.g.disk, os.O_RDWR, 0); err != nil {
-		return nil, err
-	}
-	defer n.f.Close()
-	n.d, n.cache = NewDisk(n.r.Timeline.Store, n.r.Timeline.Sectors), newCache()
-	if err := n.take(); err != nil {
-		return nil, err
-	}
+// RunNext boots the states in guests, for real: the kernel replays the journal and
+// mounts, the initramfs program makes the root, what ends an interrupted verb and what
+// finds the boot good is run. Then a guest runs a verb, and what that leaves is judged.
+// report gets each bad state.
+func RunNext(ctx context.Context, lab *vm.Lab, r *Recorded, verbs map[string][]Judged, seed uint64, report func(Finding)) ([]RealRow, error) {
+	var jobs []job
 	for _, verb := range NextVerbs() {
-		row := NextRow{Verb: verb}
 		for i, j := range verbs[verb] {
-			why, err := n.run(ctx, verb, j, i%2 == 1)
-			if err != nil {
-				return rows, fmt.Errorf("%s from state %s: %w", verb, j.State, err)
-			}
-			row.Runs++
-			if len(why) > 0 {
-				row.Bad++
-				report(Finding{j.State, "next " + verb, why})
-			}
-		}
-		if row.Runs > 0 {
-			rows = append(rows, row)
+			jobs = append(jobs, job{verb, j, i%2 == 1})
 		}
 	}
-	return rows, nil
+	return share(jobs, "next ", report, func(number int, work func(do func(job) ([]string, error)) error) error {
+		name := fmt.Sprint("next-", number)
+		g, err := r.startGuest(ctx, lab, name, vm.Disk{})
+		if err != nil {
+			return err
+		}
+		defer g.stop()
+		v, err := r.openDrive(g.disk, seed)
+		if err != nil {
+			return err
+		}
+		defer v.close()
+		n := &next{v, g}
+		return work(func(j job) ([]string, error) { return n.run(ctx, j) })
+	})
 }
 
 // next is a guest that gets one state after the other on the same disk.
 type next struct {
-	r     *Recorded
-	g     *guest
-	seed  uint64
-	f     *os.File
-	d     *Disk // what the file has
-	cache *cache
+	*drive
+	g *guest
 }
 
 // run has the guest go on from a state and says what is wrong afterwards.
-func (n *next) run(ctx context.Context, verb string, j Judged, fsck bool) ([]string, error) {
-	if err := n.hand(j.State); err != nil {
+func (n *next) run(ctx context.Context, j job) ([]string, error) {
+	before, err := n.hand(j.state.State)
+	if err != nil {
 		return nil, err
 	}
-	n.d.hold()
-	before := look(n.d, n.r.Images, n.cache, repairExt4)
-	n.d.release()
-	args := "next " + verb + " no"
-	if fsck {
-		args = "next " + verb + " yes"
+	args := "next " + j.what + " no"
+	if j.fsck {
+		args = "next " + j.what + " yes"
 	}
 	failed := n.g.script(ctx, args)
 	if ctx.Err() != nil {
@@ -163,51 +149,10 @@ func (n *next) run(ctx context.Context, verb string, j Judged, fsck bool) ([]str
 	if failed != nil {
 		return []string{failed.Error()}, nil
 	}
-	n.d.hold()
-	defer n.d.release()
-	v := look(n.d, n.r.Images, n.cache, nil)
+	v := n.look(nil)
 	why := v.Wrong
-	if want, _ := nextOutcome(verb, j.Outcome); v.Outcome != want {
+	if want, _ := nextOutcome(j.what, j.state.Outcome); v.Outcome != want {
 		why = append(why, fmt.Sprintf("the outcome is %q, not %q", v.Outcome, want))
 	}
-	if v.Var != before.Var {
-		why = append(why, "/var has changed")
-	}
-	for _, d := range v.Deployments {
-		for _, was := range before.Deployments {
-			if d.ID == was.ID && !d.Staged && !was.Staged && d.Etc != was.Etc {
-				why = append(why, "/etc of version "+d.Version+" has changed")
-			}
-		}
-	}
-	return why, nil
-}
-
-// hand writes a state to the disk, as far as it differs from what is there.
-func (n *next) hand(s State) error {
-	state, err := n.r.Timeline.Disk(s, n.seed)
-	if err != nil {
-		return err
-	}
-	var run []byte
-	for at := int64(0); at <= int64(len(state.at)); at++ {
-		if at < int64(len(state.at)) && state.at[at] != n.d.at[at] {
-			run = append(run, state.store.Sector(state.at[at])...)
-			continue
-		}
-		if len(run) > 0 {
-			if _, err := n.f.WriteAt(run, at*sectorSize-int64(len(run))); err != nil {
-				return err
-			}
-			run = run[:0]
-		}
-	}
-	n.d = state
-	return nil
-}
-
-// take reads what the guest has made of the disk.
-func (n *next) take() error {
-	v := &Volume{n.d, 0, int64(len(n.d.at))}
-	return v.readBack(n.f)
+	return append(why, kept(before, v)...), nil
 }

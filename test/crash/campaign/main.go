@@ -24,7 +24,7 @@ import (
 type options struct {
 	crash.Options
 	state, dump, verbs string
-	next               int
+	next, real         int
 	short              bool
 }
 
@@ -39,6 +39,7 @@ func main() {
 	flag.StringVar(&o.dump, "dump", "", "write the disk of a state, or of each bad one, to `FILE`")
 	flag.BoolVar(&o.short, "short", false, "record a short story")
 	flag.IntVar(&o.next, "next", 300, "run the next verb from `N` of the states, each of "+strings.Join(crash.NextVerbs(), ", "))
+	flag.IntVar(&o.real, "real", 60, "really boot `N` of the states")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	bad, err := run(ctx, o)
@@ -78,7 +79,7 @@ func run(ctx context.Context, o options) (int, error) {
 	if o.verbs != "" {
 		o.Verbs = strings.Split(o.verbs, ",")
 	}
-	o.Keep = o.next > 0
+	o.Keep = o.next > 0 || o.real > 0
 	report, err := crash.Run(ctx, t, expected, o.Options)
 	if err != nil {
 		return 0, err
@@ -95,27 +96,54 @@ func run(ctx context.Context, o options) (int, error) {
 		err = errors.Join(err, dump(t, f.State, o.Seed, name))
 	}
 	bad := report.Total().Bad
-	if err != nil || bad > 0 || o.next == 0 {
+	if err != nil || bad > 0 {
 		return bad, err
 	}
-	return next(ctx, lab, r, report.Good, o)
+	real, err := machines(ctx, lab, r, report.Good, o)
+	bad += sum(real, func(r crash.RealRow) int { return r.Bad })
+	total := report.Total()
+	fmt.Printf("%d states, %d distinct; boots simulated: %d, boots real: %d; bad: %d\n", total.States, total.Distinct,
+		total.States+report.Foreign, sum(real, func(r crash.RealRow) int { return r.Runs }), bad)
+	return bad, err
 }
 
-// next runs the next verbs. It returns how many went wrong.
-func next(ctx context.Context, lab *vm.Lab, r *crash.Recorded, good []crash.Judged, o options) (int, error) {
+// machines has real machines go on from some of the states.
+func machines(ctx context.Context, lab *vm.Lab, r *crash.Recorded, good []crash.Judged, o options) ([]crash.RealRow, error) {
+	var rows []crash.RealRow
+	report := func(f crash.Finding) { tell(f, o.Seed) }
+	if o.real > 0 {
+		begin := time.Now()
+		row, err := crash.RunBoots(ctx, lab, r, crash.Choose(good, crash.RealBoot, o.real, o.Seed), o.Seed, report)
+		rows = append(rows, show(row, begin)...)
+		if err != nil {
+			return rows, err
+		}
+	}
+	if o.next == 0 {
+		return rows, nil
+	}
 	verbs := map[string][]crash.Judged{}
 	for _, verb := range crash.NextVerbs() {
 		verbs[verb] = crash.Choose(good, verb, o.next, o.Seed)
 	}
 	begin := time.Now()
-	rows, err := crash.RunNext(ctx, lab, r, verbs, o.Seed, func(f crash.Finding) { tell(f, o.Seed) })
-	bad := 0
+	next, err := crash.RunNext(ctx, lab, r, verbs, o.Seed, report)
+	return append(rows, show(next, begin)...), err
+}
+
+func show(rows []crash.RealRow, begin time.Time) []crash.RealRow {
 	for _, row := range rows {
-		fmt.Printf("next %s: run from %d states, bad: %d\n", row.Verb, row.Runs, row.Bad)
-		bad += row.Bad
+		fmt.Printf("%s: from %d states, bad: %d\n", row.What, row.Runs, row.Bad)
 	}
 	fmt.Printf("in %v\n", time.Since(begin).Round(time.Second))
-	return bad, err
+	return rows
+}
+
+func sum(rows []crash.RealRow, count func(crash.RealRow) int) (n int) {
+	for _, row := range rows {
+		n += count(row)
+	}
+	return n
 }
 
 func tell(f crash.Finding, seed uint64) {
