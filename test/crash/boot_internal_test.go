@@ -94,6 +94,7 @@ func TestLook(t *testing.T) {
 		"entries":        {ofFAT("loader/entries"), nothing},
 		"image":          {ofRoot(filepath.Join("composefs/images", text)), "the image"},
 		"object":         {ofRoot("composefs/objects/" + objects[0].ObjectPath()), "object " + objects[0].String()[:12]},
+		"store":          {ofRoot("composefs/objects/" + objects[0].ObjectPath()), "which looks whole"},
 		"table":          {func() { (&Volume{d, 0, int64(len(d.at))}).write(sectorSize, make([]byte, sectorSize)) }, "1"},
 		"superblock":     {func() { m.root.v.write(1536, bytes.Repeat([]byte{7}, sectorSize)) }, "torn"},
 		"/etc":           {ofRoot("state/deploy/" + id + "/etc"), "/etc of version 1"},

@@ -14,6 +14,7 @@ import (
 
 var (
 	enabled = flag.Bool("vm", false, "judge what a virtual machine has recorded (needs root and the packages of hack/setup)")
+	flushes = flag.Bool("flushes", false, "let TestFlushRemoved run")
 	length  = flag.Duration("time", 2*time.Minute, "how long TestCampaign judges")
 	seed    = flag.Uint64("seed", 1, "of the states that are drawn at random")
 )

@@ -32,8 +32,11 @@ func TestPlantedBugs(t *testing.T) {
 
 // TestFlushRemoved removes the flushes of a finalize and of an upgrade, one after
 // the other. Some of them are there for other disks or for what is removed; but
-// not all.
+// not all. It takes minutes.
 func TestFlushRemoved(t *testing.T) {
+	if !*flushes {
+		t.Skip("flushes are removed one by one with -flushes")
+	}
 	r := record(t)
 	for _, verb := range []string{"upgrade", "finalize"} {
 		window := 0
