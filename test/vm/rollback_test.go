@@ -68,6 +68,22 @@ func TestBrokenInitramfs(t *testing.T) {
 	g.wantFailed("none got as far as sysinit.target")
 }
 
+// TestBrokenKernel has a kernel that starts and finds itself damaged. The boot
+// loader is one that reboots then: Debian's goes back to the firmware, which may
+// try something else, or wait for somebody.
+func TestBrokenKernel(t *testing.T) {
+	s := newStory(t)
+	g := s.updatesTo("brokenkernel")
+	g.MayFail = true
+	const path = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+	loader, err := s.lab.RunContainer(s.ctx, s.derive(s.v1(vm.Dracut), "brokenkernel"), "base64", path)
+	s.must(err)
+	s.must(g.WriteFile(s.ctx, "/run/loader", loader))
+	g.run("base64 -d /run/loader | tee /boot/EFI/systemd/systemd-bootx64.efi > /boot/EFI/BOOT/BOOTX64.EFI; sync")
+	g.rebootsBackTo("1")
+	g.wantFailed("none got as far as sysinit.target")
+}
+
 // updatesTo is a machine of version 1 with an update staged.
 func (s *story) updatesTo(name string) *guest {
 	s.t.Helper()
