@@ -7,6 +7,7 @@ package gc
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/bootc-go/bootc/internal/content/images"
@@ -55,12 +56,14 @@ const Wait = time.Minute
 // leaves is found again.
 func (p *Plan) Apply(ctx context.Context) error {
 	if err := p.m.Clean(ctx); err != nil {
-		return err
+		return fmt.Errorf("removing leftovers: %w", err)
 	}
 	if !p.o.Prune {
 		return nil
 	}
 	var err error
-	p.Garbage, err = p.m.Collect(ctx, images.CollectOptions{Wait: Wait})
+	if p.Garbage, err = p.m.Collect(ctx, images.CollectOptions{Wait: Wait}); err != nil {
+		err = fmt.Errorf("collecting garbage: %w", err)
+	}
 	return err
 }

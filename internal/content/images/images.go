@@ -288,7 +288,7 @@ func (r *Repository) Upgrade() (bool, error) {
 	}
 	for _, d := range []string{imagesDir, streamsDir} {
 		if err := r.root.Mkdir(d, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return false, err
+			return false, fmt.Errorf("making the directories of the repository: %w", err)
 		}
 	}
 	wrote := r.meta.missing

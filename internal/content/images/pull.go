@@ -47,7 +47,10 @@ func (r *Repository) Pull(ctx context.Context, src Source, p bootc.Progress) (*I
 	if err := layer.Plain(i.Tree); err != nil {
 		return nil, err
 	}
-	return i, r.writeHead(i, nil)
+	if err := r.writeHead(i, nil); err != nil {
+		return nil, fmt.Errorf("keeping manifest and config: %w", err)
+	}
+	return i, nil
 }
 
 // describe reads what the image is and checks all of it that can be checked
@@ -124,7 +127,10 @@ func (r *Repository) pullLayers(ctx context.Context, src Source, i *Image, m *me
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	if err := errors.Join(err, links.finish()); err != nil {
+	if e := links.finish(); e != nil {
+		err = errors.Join(err, fmt.Errorf("keeping the layers: %w", e))
+	}
+	if err != nil {
 		return nil, err
 	}
 	m.done()
