@@ -50,7 +50,7 @@ func (a *App) openBy(ctx context.Context, wait time.Duration, open opener) (m *m
 	if err != nil {
 		return nil, nil, err
 	}
-	return m, func() { m.Close() }, nil
+	return m, func() { _ = m.Close() }, nil // handles, and the lock
 }
 
 // openPreview opens the running computer to show what a verb would change. It is
