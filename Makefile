@@ -47,7 +47,7 @@ PKG ?= ./...
 FUZZTIME ?= 60s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test fuzz bench lint vet check interop space vm trial arm crash demo install images man completions setup product clean
+.PHONY: help build test fuzz bench lint vet check interop space vm trial arm crash faults demo install images man completions setup product clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -102,6 +102,10 @@ arm: setup product ## build an image for arm64, make a disk image of it, and boo
 crash: setup product ## cut the power in ten thousands of ways, and judge what boots
 	$(GO) build -o bin/crash ./test/crash/campaign
 	$(SUDO) bin/crash $(CRASH)
+
+# In memory: the verbs flush often. See docs/faults.md.
+faults: ## each verb with each of its system calls failing; writes the tables anew; as root
+	$(GO) test $(if $(SUDO),-exec "sudo -E") ./internal/action -count=1 -timeout 60m -run '^TestFaults$$' -faults
 
 demo: setup product ## image, installation, upgrade and rollback in a virtual machine
 	$(GO) build -o bin/demo ./test/demo

@@ -40,7 +40,8 @@ type lab struct {
 	m     *machine.Machine
 	esp   boot.Volume // in place of the directory esp, if not nil
 	vol   *volume
-	units []string // that were started
+	units []string            // that were started
+	known map[bootc.ID]string // names of deployments, for tables
 	close []func() error
 }
 
@@ -152,6 +153,15 @@ func (l *lab) boot() {
 	l.shut()
 	must(l, os.RemoveAll(l.dir+"/run"))
 	must(l, os.Mkdir(l.dir+"/run", 0o755))
+	l.open("")
+	_, err := l.m.Restore(l.Context())
+	must(l, err)
+}
+
+// open opens the machine on which the deployment runs, "" for the one that the
+// loader starts.
+func (l *lab) open(booted bootc.ID) {
+	l.Helper()
 	sysroot := l.root("sysroot")
 	l.vol = &volume{Volume: l.esp}
 	if l.esp == nil {
@@ -167,6 +177,9 @@ func (l *lab) boot() {
 		l.Fatal("the machine has no boot entry")
 	}
 	e := entries[0]
+	if i := slices.IndexFunc(entries, func(e boot.Entry) bool { return e.ID == booted }); booted != "" && i >= 0 {
+		e = entries[i]
+	}
 	for _, p := range []string{e.Get("linux"), e.Get("initrd")} {
 		f, err := l.vol.Open(p[1:])
 		if err != nil {
@@ -183,8 +196,6 @@ func (l *lab) boot() {
 	l.m.Etc, err = dir.Open(l.etc())
 	must(l, err)
 	l.close = append(l.close, l.m.Etc.Close)
-	_, err = l.m.Restore(l.Context())
-	must(l, err)
 }
 
 // etc is the live /etc.
