@@ -3,18 +3,22 @@ package action_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bootc-go/bootc"
+	"github.com/bootc-go/bootc/internal/action/assess"
 	"github.com/bootc-go/bootc/internal/action/finalize"
 	"github.com/bootc-go/bootc/internal/action/gc"
 	"github.com/bootc-go/bootc/internal/action/install"
 	"github.com/bootc-go/bootc/internal/action/rollback"
 	"github.com/bootc-go/bootc/internal/action/upgrade"
 	"github.com/bootc-go/bootc/internal/machine"
+	"github.com/bootc-go/bootc/internal/machine/deploy"
 )
 
 // A verb is what is done to a machine while faults are planted in it.
@@ -25,6 +29,8 @@ type verb struct {
 	run     func(context.Context, *lab, bootc.Progress) error
 	// installs: there is no machine before.
 	installs bool
+	// costs is what the machine may come to as well after a fault.
+	costs string
 }
 
 func verbs() []verb {
@@ -69,6 +75,16 @@ func verbs() []verb {
 				return err
 			}
 			return p.Apply(ctx)
+		}},
+		{name: "judge the boots before", prepare: func(l *lab) {
+			onTrial(l)
+			l.takeTry()
+		}, run: func(_ context.Context, l *lab, _ bootc.Progress) error {
+			_, err := assess.Begin(l.m, assess.Boot{ID: "2", Now: time.Date(2026, 1, 2, 4, 0, 0, 0, time.UTC), Before: func(time.Time) []deploy.Failure { return nil }})
+			return err
+		}, costs: "two (1 tries left), one"}, // it was recorded, and is not given twice
+		{name: "bless", prepare: onTrial, run: func(_ context.Context, l *lab, _ bootc.Progress) error {
+			return assess.Good(l.m)
 		}},
 	}
 }
@@ -133,6 +149,14 @@ func garbage(l *lab) {
 	must(l, l.m.DropStaged())
 }
 
+// onTrial is a machine in the first boot of an update.
+func onTrial(l *lab) {
+	judging().save(l, "v1")
+	l.call("two", l.stage(upgrade.Options{}).ID)
+	must(l, l.shutdown())
+	l.power(1)
+}
+
 // emptied makes the file systems of a machine anew.
 func emptied(dir string) error {
 	for _, name := range []string{"sysroot", "esp"} {
@@ -178,9 +202,15 @@ func (l *lab) state(v *verb) string {
 	if l.m == nil || v.installs {
 		l.boot()
 	}
+	entries, err := l.m.Loader.Entries()
+	must(l, err)
 	var names []string
-	for _, id := range l.entries() {
-		names = append(names, l.named(id))
+	for _, e := range entries {
+		name := l.named(e.ID)
+		if e.Name.Counted {
+			name += fmt.Sprintf(" (%d tries left)", e.Name.Left)
+		}
+		names = append(names, name)
 	}
 	text := strings.Join(names, ", ")
 	if st := l.staged(); st != nil {
