@@ -43,27 +43,37 @@ func Holders(f *os.File) []Holder {
 	if err != nil {
 		return nil
 	}
-	// On some file systems the kernel names another device here than stat does.
-	inode := ":" + strconv.FormatUint(st.Ino, 10)
-	var pids []int
-	for line := range strings.Lines(string(table)) {
-		// 1: FLOCK  ADVISORY  WRITE 812 fe:00:395576 0 EOF
-		words := strings.Fields(line)
-		if len(words) < 6 || words[1] != "FLOCK" || !strings.HasSuffix(words[5], inode) {
-			continue
-		}
-		if pid, err := strconv.Atoi(words[4]); err == nil && pid > 0 && pid != os.Getpid() {
-			pids = append(pids, pid)
-		}
+	inode := fmt.Sprintf(":%d", st.Ino)
+	pids := holding(string(table), fmt.Sprintf("%02x:%02x", unix.Major(st.Dev), unix.Minor(st.Dev))+inode)
+	if len(pids) == 0 {
+		// On some file systems the kernel names another device here than stat does.
+		pids = holding(string(table), inode)
 	}
-	slices.Sort(pids)
 	var all []Holder
-	for _, pid := range slices.Compact(pids) {
-		if h, ok := describe(pid); ok {
+	for _, pid := range pids {
+		if h, ok := describe(pid); ok && pid != os.Getpid() {
 			all = append(all, h)
 		}
 	}
 	return all
+}
+
+// holding finds the processes in /proc/locks that hold a lock on a file whose name
+// there ends as is said.
+func holding(table, file string) []int {
+	var pids []int
+	for line := range strings.Lines(table) {
+		// 1: FLOCK  ADVISORY  WRITE 812 fe:00:395576 0 EOF
+		words := strings.Fields(line)
+		if len(words) < 6 || words[1] != "FLOCK" || !strings.HasSuffix(words[5], file) {
+			continue
+		}
+		if pid, err := strconv.Atoi(words[4]); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Sort(pids)
+	return slices.Compact(pids)
 }
 
 func describe(pid int) (Holder, bool) {

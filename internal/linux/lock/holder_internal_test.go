@@ -1,6 +1,9 @@
 package lock
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestCommand(t *testing.T) {
 	for in, want := range map[string]string{
@@ -13,6 +16,21 @@ func TestCommand(t *testing.T) {
 	} {
 		if got := command([]byte(in)); got != want {
 			t.Errorf("command(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestHolding(t *testing.T) {
+	const table = `1: OFDLCK ADVISORY  READ -1 fe:00:77 203 203
+2: FLOCK  ADVISORY  WRITE 812 00:1a:77 0 EOF
+2: -> FLOCK  ADVISORY  WRITE 813 00:1a:77 0 EOF
+3: FLOCK  ADVISORY  READ 9 fe:00:177 0 EOF
+4: FLOCK  ADVISORY  READ 8 fe:00:77 0 EOF
+5: FLOCK  ADVISORY  READ 8 fe:00:77 0 EOF
+`
+	for file, want := range map[string][]int{"00:1a:77": {812}, "fe:00:77": {8}, ":77": {8, 812}, "fe:01:77": nil} {
+		if got := holding(table, file); !slices.Equal(got, want) {
+			t.Errorf("holding %s: %v, want %v", file, got, want)
 		}
 	}
 }
