@@ -19,7 +19,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,6 +77,11 @@ func Watch(cmd *exec.Cmd, trees []string, decide func(n int, c Call) Verdict) (*
 	defer ours.Close()
 	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
 	cmd.Env = append(cmd.Environ(), fmt.Sprintf("%s=%d", socketEnv, 2+len(cmd.ExtraFiles)))
+	// Nobody would answer a process that is left behind. The kernel takes the end of
+	// this thread for that of the parent.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
