@@ -47,7 +47,7 @@ PKG ?= ./...
 FUZZTIME ?= 60s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test fuzz bench lint vet check interop space vm trial arm crash faults demo install images man completions setup product clean
+.PHONY: help build test fuzz bench lint vet check interop space damage faults vm trial arm crash demo install images man completions setup product clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -85,6 +85,11 @@ interop: ## work on the same repositories with upstream's cfsctl
 # On a file system in memory: it flushes often.
 space: ## 500 upgrades on a small EFI system partition, cut at every flush; as root
 	TMPDIR=$(firstword $(wildcard /dev/shm) /tmp) $(GO) test $(if $(SUDO),-exec "sudo -E") ./internal/action -count=1 -timeout 60m -v -run '^TestSpace$$' -upgrades 500
+
+# DAMAGES=500 is a shorter one.
+DAMAGES ?= 3000
+damage: ## damage thousands of machines, a file each, and have fsck find and heal it; as root
+	TMPDIR=$(firstword $(wildcard /dev/shm) /tmp) $(GO) test $(if $(SUDO),-exec "sudo -E") ./internal/action -count=1 -timeout 90m -v -run '^TestDamageCampaign$$' -damages $(DAMAGES) | grep -v -e '^=== RUN' -e '--- PASS'
 
 vm: setup product ## the other stories in virtual machines
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 75m -run '$(STORIES)' -skip '$(CHECK_STORIES)|$(ARM_STORIES)|$(TRIAL_STORIES)'

@@ -3,6 +3,7 @@ package action_test
 import (
 	"encoding/binary"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/bootc-go/bootc/internal/action/fsck"
 	"github.com/bootc-go/bootc/internal/content/images"
 	"github.com/bootc-go/bootc/internal/content/images/imagestest"
+	"github.com/bootc-go/bootc/internal/content/registry"
 	"github.com/bootc-go/bootc/internal/linux/dir"
 	"github.com/bootc-go/bootc/internal/machine"
 	"github.com/bootc-go/bootc/internal/machine/boot"
@@ -41,29 +43,69 @@ func program(sections map[string]string) string {
 
 // newDamaged makes a machine that has all that can be damaged: what is booted is on
 // trial, there is one to go back to, and an update is staged; one image was rejected.
-func newDamaged(t *testing.T) *lab {
-	loader := program(map[string]string{".text": imagestest.Big("loader", 6000), ".sdmagic": "#### LoaderInfo: systemd-boot 257.9 ####"})
-	own := spec{loaderBinary(): loader, "usr/lib/systemd/system/bootc-bless-boot.service": "[Service]\n"}
-	l := newLabOf(t, "v1", func(l *lab) { v1().with(own).save(l, "v1") })
-	two := v2().with(own)
-	two.save(l, "v1")
-	l.stage(l.to("v1"))
+// sealed images have unified kernel images.
+func newDamaged(t *testing.T, sealed bool) *lab {
+	own := spec{
+		loaderBinary(): program(map[string]string{".text": imagestest.Big("loader", 6000), ".sdmagic": "#### LoaderInfo: systemd-boot 257.9 ####"}),
+		"usr/lib/systemd/system/bootc-bless-boot.service": "[Service]\n",
+	}
+	three := v2().with(spec{"usr/bin/tool": imagestest.Big("tool 3", 700), "usr/lib/modules/6.2/initramfs.img": imagestest.Big("initrd 3", 8000)})
+	save := func(l *lab, s spec, tag string) {
+		if s = s.with(own); sealed {
+			s = s.sealedAs(l, tag)
+		}
+		s.save(l, tag)
+	}
+	kargs := []string{"local=1"}
+	if sealed {
+		kargs = nil
+	}
+	l := newLabWith(t, "v1", kargs, func(l *lab) { save(l, v1(), "v1") })
+	save(l, v2(), "v2")
+	l.stage(l.to("v2"))
 	must(t, l.shutdown())
 	l.boot()
-	_, err := assess.Begin(l.m, assess.Boot{ID: "b1", Now: time.Unix(1767322800, 0).UTC(), Before: func(time.Time) []deploy.Failure { return nil }})
+	now := time.Unix(1767322800, 0).UTC()
+	_, err := assess.Begin(l.m, assess.Boot{ID: "b1", Now: now, Before: func(time.Time) []deploy.Failure { return nil }})
 	must(t, err)
 	must(t, l.m.State.Reject(deploy.Rejection{
 		Manifest: bootc.Digest("sha256:" + strings.Repeat("0123456789abcdef", 4)),
-		Reason:   deploy.Failed, Time: time.Unix(1767322800, 0).UTC(), Detail: "3 boots came to nothing",
+		Reason:   deploy.Failed, Time: now, Detail: "3 boots came to nothing",
 	}))
 	l.write("kept", "owner")
-	two.with(spec{"usr/bin/tool": imagestest.Big("tool 3", 700), "usr/lib/modules/6.2/initramfs.img": imagestest.Big("initrd 3", 8000)}).save(l, "v1")
-	l.stage(l.to("v1"))
+	save(l, three, "v3")
+	l.stage(l.to("v3"))
 	return l
 }
 
-// reopen opens the machine as a verb does, whatever is damaged. It runs on.
-func (l *lab) reopen() {
+// sealedAs gives an image a unified kernel image, which names the deployment that the
+// image becomes.
+func (s spec) sealedAs(l *lab, tag string) spec {
+	l.Helper()
+	uki := func(id string) spec {
+		return s.with(spec{"boot/EFI/Linux/lab.efi": program(map[string]string{
+			".linux": imagestest.Big("kernel "+tag, 5000), ".initrd": imagestest.Big("initrd "+tag, 9000), ".cmdline": "rw composefs=?" + id + "\x00",
+		})})
+	}
+	uki(strings.Repeat("0", 128)).save(l, "unsealed")
+	scratch, err := os.OpenRoot(l.TempDir())
+	must(l, err)
+	defer scratch.Close()
+	repo, err := images.Init(scratch, images.InitOptions{Insecure: true})
+	must(l, err)
+	defer repo.Close()
+	src, err := registry.Open(l.Context(), l.ref("unsealed"), l.registry())
+	must(l, err)
+	defer src.Close()
+	img, err := repo.Pull(l.Context(), src, nil)
+	must(l, err)
+	id, err := repo.ID(img)
+	must(l, err)
+	return uki(string(id))
+}
+
+// openDamaged opens the machine as fsck does, whatever is damaged. It runs on.
+func (l *lab) openDamaged() {
 	l.Helper()
 	booted := *l.m.Booted
 	etc := l.etc()
@@ -81,7 +123,7 @@ func (l *lab) reopen() {
 	l.close = append(l.close, l.m.Etc.Close)
 }
 
-func (l *lab) whole() *fsck.Whole {
+func (l *lab) checkMachine() *fsck.Whole {
 	l.Helper()
 	w, err := fsck.CheckMachine(l.Context(), l.m)
 	must(l, err)
@@ -105,25 +147,18 @@ func told(w *fsck.Whole) string {
 
 // TestFsckSound finds nothing, and repairs nothing, on a machine that is sound.
 func TestFsckSound(t *testing.T) {
-	l := newDamaged(t)
-	before := l.snapshot()
-	l.reopen()
-	if text := told(l.whole()); text != "" {
-		t.Errorf("on a sound machine:\n%s", text)
-	}
-	r, err := fsck.RepairMachine(t.Context(), l.m, l.registry(), nil)
-	must(t, err)
-	if len(r.Done) > 0 {
-		t.Errorf("repaired on a sound machine: %q", r.Done)
-	}
-	l.wantSame(before)
-}
-
-// TestFsckNewMachine finds nothing on a machine that was just installed.
-func TestFsckNewMachine(t *testing.T) {
-	l := newLab(t, "v1")
-	l.reopen()
-	if text := told(l.whole()); strings.Contains(strings.ReplaceAll(text, "program for EFI", ""), "entr") {
-		t.Errorf("on a new machine:\n%s", text)
+	for _, sealed := range []bool{false, true} {
+		l := newDamaged(t, sealed)
+		before := l.snapshot()
+		l.openDamaged()
+		if text := told(l.checkMachine()); text != "" {
+			t.Errorf("on a sound machine (sealed: %t):\n%s", sealed, text)
+		}
+		r, err := fsck.RepairMachine(t.Context(), l.m, l.registry(), nil)
+		must(t, err)
+		if len(r.Done) > 0 {
+			t.Errorf("repaired on a sound machine: %q", r.Done)
+		}
+		l.wantSame(before)
 	}
 }

@@ -109,6 +109,12 @@ func newLab(t *testing.T, tag string) *lab {
 // newLabOf installs and boots the image that save saves with the tag.
 func newLabOf(t *testing.T, tag string, save func(*lab)) *lab {
 	t.Helper()
+	return newLabWith(t, tag, []string{"local=1"}, save)
+}
+
+// newLabWith is newLabOf with other kernel arguments of the owner.
+func newLabWith(t *testing.T, tag string, kargs []string, save func(*lab)) *lab {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for the owners of files in /etc")
 	}
@@ -118,7 +124,7 @@ func newLabOf(t *testing.T, tag string, save func(*lab)) *lab {
 	}
 	save(l)
 	p, err := install.New(t.Context(), install.Options{
-		Source: l.ref(tag), Kargs: []string{"local=1"}, AllowMissingVerity: true, Registry: l.registry(),
+		Source: l.ref(tag), Kargs: kargs, AllowMissingVerity: true, Registry: l.registry(),
 	})
 	must(t, err)
 	defer p.Close()
@@ -180,8 +186,8 @@ func (l *lab) open(booted bootc.ID) {
 	if i := slices.IndexFunc(entries, func(e boot.Entry) bool { return e.ID == booted }); booted != "" && i >= 0 {
 		e = entries[i]
 	}
-	for _, p := range []string{e.Get("linux"), e.Get("initrd")} {
-		f, err := l.vol.Open(p[1:])
+	for _, p := range e.Files() {
+		f, err := l.vol.Open(p)
 		if err != nil {
 			l.Fatalf("entry %s names %s: %v", e.Name, p, err)
 		}

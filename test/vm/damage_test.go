@@ -31,6 +31,7 @@ func TestDamage(t *testing.T) {
 	g.wantFsck(object)
 	g.run("bootc internals fsck --repair")
 	g.wantFsck("")
+	g.damageESP()
 
 	// One byte of the image, in its last block.
 	image := imagePath(g.host().Status.Booted)
@@ -57,6 +58,33 @@ func TestDamage(t *testing.T) {
 	g.reboot()
 	g.want("cat /usr/share/lab/version", "other")
 	g.wantIn("bootc status --format=humanreadable", "nothing is verified")
+}
+
+// damageESP spoils the kernel, which both deployments share, the entry to go back to,
+// and a copy of the boot loader. All of it is named and healed.
+func (g *guest) damageESP() {
+	g.s.t.Helper()
+	entry := g.run("ls /boot/loader/entries/*-0.conf")
+	before := g.read(entry)
+	kernel := "/boot" + g.run("sed -n 's/^linux *//p' "+entry)
+	g.run("set -e; printf x | dd of=" + kernel + " bs=1 seek=5000 conv=notrunc status=none; sed -i 's/^options/0ptions/' " + entry + "; : > /boot/EFI/BOOT/BOOTX64.EFI; sync")
+	said := g.mustFail("bootc fsck")
+	for _, name := range []string{strings.TrimPrefix(kernel, "/boot/"), strings.TrimPrefix(entry, "/boot/"), "EFI/BOOT/BOOTX64.EFI"} {
+		if !strings.Contains(said, "damaged: esp/"+name) {
+			g.s.t.Errorf("bootc fsck does not name %s: %s", name, said)
+		}
+	}
+	g.run("bootc fsck --repair")
+	g.run("bootc fsck")
+	options := func(text string) string {
+		_, after, _ := strings.Cut(text, "\noptions ")
+		line, _, _ := strings.Cut(after, "\n")
+		return line
+	}
+	if after := g.read(entry); options(after) != options(before) {
+		g.s.t.Errorf("the kernel arguments are %q, were %q", options(after), options(before))
+	}
+	g.run("cmp /boot/EFI/BOOT/BOOTX64.EFI /boot/EFI/systemd/systemd-bootx64.efi")
 }
 
 // TestDamageInitramfsTools is the way to the other deployment with

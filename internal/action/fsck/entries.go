@@ -2,6 +2,7 @@ package fsck
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bootc-go/bootc/internal/format/cmdline"
@@ -128,6 +129,10 @@ func (s *survey) stagedFault(d *deployment) string {
 	}
 	if keys, _ := boot.Placed(ours); !keys {
 		return "the sort-keys are not those of one order"
+	}
+	good := func(e boot.Entry) bool { return e.Ours() && !e.Name.Counted }
+	if slices.ContainsFunc(s.set.Entries, good) && !slices.ContainsFunc(ours, good) {
+		return "the good deployment is not among them, which could be gone back to"
 	}
 	for _, e := range ours[1:] {
 		o := s.find(e.ID)

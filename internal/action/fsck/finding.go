@@ -1,7 +1,9 @@
 package fsck
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/bootc-go/bootc"
 )
@@ -50,6 +52,18 @@ func wouldNotBoot(d *deployment) string {
 	return fmt.Sprintf("%s would not boot", d)
 }
 
+// cause is the text of an error without a path, which is told already.
+func cause(err error) string {
+	var p *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "it is missing"
+	case errors.As(err, &p):
+		return "it cannot be read: " + p.Err.Error()
+	}
+	return err.Error()
+}
+
 // onRoot and onESP name places.
 func onRoot(name string) string { return "sysroot/" + name }
 
@@ -60,7 +74,5 @@ func (d *deployment) String() string {
 	return fmt.Sprintf("the %s deployment %s", d.slot, d.id.Short())
 }
 
-// slots that are not on the list of [bootc.Slot].
-const (
-	loose bootc.Slot = "nameless" // no entry names it
-)
+// loose is the slot of a deployment that no entry names.
+const loose bootc.Slot = "nameless"

@@ -82,18 +82,19 @@ func (s *survey) readWhole(name string) ([]byte, error) {
 // faults says which copies are damaged. Two that agree are right, also if no image has
 // them: install has written them from an image that is gone. Of two that differ, the
 // one that an image has is right, and the other one, too, if it is a whole program of
-// another kind or version, which its owner has put there.
+// another kind or version, which its owner has put there. What is called systemd-boot
+// must be one.
 func (l *loaderState) faults() map[string]string {
-	a, b := &l.copies[0], &l.copies[1]
 	bad := map[string]string{}
-	for _, c := range []*loaderCopy{a, b} {
+	for i, c := range l.copies {
 		if c.err != nil {
-			bad[c.name] = c.err.Error()
-		} else if what := notLoader(c.data); what != "" && !c.image {
+			bad[c.name] = cause(c.err)
+		} else if what := notLoader(c.data, i == 0); what != "" && !c.image {
 			bad[c.name] = what
 		}
 	}
-	if len(bad) > 0 || bytes.Equal(a.data, b.data) || !alike(a.data, b.data) {
+	a, b := &l.copies[0], &l.copies[1]
+	if len(bad) > 0 || bytes.Equal(a.data, b.data) || !sameProgram(a.data, b.data) {
 		return bad
 	}
 	for _, pair := range [][2]*loaderCopy{{a, b}, {b, a}} {
@@ -109,28 +110,36 @@ func (l *loaderState) faults() map[string]string {
 	return bad
 }
 
-// notLoader says why a file cannot be a boot loader, "" if it may be one.
-func notLoader(data []byte) string {
+// notLoader says why a file cannot be a boot loader, or systemd-boot, "" if it may be
+// one.
+func notLoader(data []byte, systemd bool) string {
 	linux := len(data) > 0x206 && string(data[0x202:0x206]) == "HdrS" || len(data) > 60 && string(data[56:60]) == "ARM\x64"
 	switch {
 	case !isProgram(data):
 		return "it is not a program for EFI, or not a whole one"
 	case linux || bytes.HasPrefix(version(data), []byte("systemd-stub")):
 		return "it is a kernel, not a boot loader"
+	case systemd && !bytes.HasPrefix(version(data), []byte("systemd-boot")):
+		return "it is not systemd-boot"
 	}
 	return ""
 }
 
-// alike reports whether two files are one that was changed in places: another version
-// of a program has other bytes nearly everywhere.
-func alike(a, b []byte) bool {
+// sameProgram reports whether two files were one version of one program: they say so,
+// their headers are the same, which tell sizes and a checksum, or they differ in
+// places only.
+func sameProgram(a, b []byte) bool {
+	if v := version(a); v != nil && bytes.Equal(v, version(b)) {
+		return true
+	}
 	n, same := min(len(a), len(b)), 0
 	for i := range n {
 		if a[i] == b[i] {
 			same++
 		}
 	}
-	return same > n-n/8
+	const headers = 512
+	return same > n-n/8 || n >= headers && bytes.Equal(a[:headers], b[:headers])
 }
 
 // isProgram reports whether a file is a whole program for EFI, as far as its headers

@@ -132,6 +132,9 @@ func (r *repair) repairStore(ctx context.Context, o registry.Options, progress b
 	if report.OK() || len(report.Damaged) > 0 {
 		return nil
 	}
+	if report, err = Check(ctx, repo, report.all); err != nil || report.OK() {
+		return err
+	}
 	return r.removeDamaged(ctx, report)
 }
 

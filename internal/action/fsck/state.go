@@ -14,14 +14,18 @@ import (
 func (s *survey) checkState() {
 	s.checkStaged()
 	if err := s.m.State.CheckFile(deploy.HistoryFile); err != nil {
-		s.found(Finding{Where: onRoot(deploy.HistoryFile), What: err.Error(), Means: "which images have failed or were rolled back is not known for sure, and an upgrade may take them again",
+		s.found(Finding{Where: onRoot(deploy.HistoryFile), What: cause(err), Means: "which images have failed or were rolled back is not known for sure, and an upgrade may take them again",
 			Repair: "sets it aside, and keeps what can still be read"})
+	} else if s.m.State.NoHistory() {
+		s.note(onRoot(deploy.HistoryFile), "it is missing: an older bootc has made this machine, or which images have failed or were rolled back is lost")
 	}
 	if err := s.m.State.CheckFile(deploy.TrialFile); err != nil {
-		s.found(Finding{Where: onRoot(deploy.TrialFile), What: err.Error(), Means: "what is known of earlier boots of the deployment on trial is lost",
+		s.found(Finding{Where: onRoot(deploy.TrialFile), What: cause(err), Means: "what is known of earlier boots of the deployment on trial is lost",
 			Repair: "sets it aside, and keeps what can still be read"})
 	} else if t, err := s.m.State.Trial(); err == nil && t != nil && !s.onTrial(t.ID) {
 		s.note(onRoot(deploy.TrialFile), "deployment %s is not on trial; the next trial replaces it", t.ID.Short())
+	} else if b := s.m.Booted; err == nil && t == nil && b != nil && s.onTrial(b.ID) {
+		s.note(onRoot(deploy.TrialFile), "it is missing, and with it what is known of the boots of the deployment on trial; the next boot begins it again")
 	}
 	for _, d := range s.all {
 		if s.wanted(d) {
@@ -32,7 +36,7 @@ func (s *survey) checkState() {
 		}
 	}
 	if err := s.m.State.CheckPart("", deploy.Var, false); err != nil {
-		s.found(Finding{Where: onRoot(deploy.VarPath()), What: err.Error(), Means: "no deployment would boot", Repair: "makes it empty"})
+		s.found(Finding{Where: onRoot(deploy.VarPath()), What: cause(err), Means: "no deployment would boot", Repair: "makes it empty"})
 	}
 }
 
@@ -57,7 +61,7 @@ func (s *survey) checkStaged() {
 	}
 	switch {
 	case err != nil:
-		f.What = err.Error()
+		f.What = cause(err)
 	case s.staged == nil && s.mirrored() != nil && s.stagedAgain() != nil:
 		f.What, f.Means = "it is missing", "the staged update is dropped by the next verb"
 	case s.staged == nil:
@@ -118,12 +122,12 @@ func (s *survey) stagedAgain() *deploy.Staged {
 func (s *survey) checkOrigin(d *deployment) {
 	where := onRoot(deploy.OriginPath(d.id))
 	if d.recordErr != nil {
-		s.found(Finding{Where: onRoot(deploy.RecordPath(d.id)), What: d.recordErr.Error(), Repair: "writes it again from the origin and the boot entry"})
+		s.found(Finding{Where: onRoot(deploy.RecordPath(d.id)), What: cause(d.recordErr), Repair: "writes it again from the origin and the boot entry"})
 	}
 	r := d.record
 	switch {
 	case d.originErr != nil:
-		f := Finding{Where: where, What: d.originErr.Error(), Means: fmt.Sprintf("where %s came from is not known", d)}
+		f := Finding{Where: where, What: cause(d.originErr), Means: fmt.Sprintf("where %s came from is not known", d)}
 		if _, err := s.originOf(d); err == nil {
 			f.Repair = "writes it again"
 		}
@@ -174,7 +178,7 @@ func (s *survey) checkParts(d *deployment) {
 		wantEtc = n != nil && n.Len() > 0
 	}
 	if err := s.m.State.CheckPart(d.id, deploy.Etc, wantEtc); err != nil {
-		f := Finding{Where: onRoot(deploy.EtcPath(d.id)), What: err.Error(), Means: wouldNotBoot(d)}
+		f := Finding{Where: onRoot(deploy.EtcPath(d.id)), What: cause(err), Means: wouldNotBoot(d)}
 		if d.tree != nil {
 			f.Repair = "makes it again from the image, with what the machine has changed in the /etc that is booted"
 			if d.slot == bootc.Booted {
@@ -184,6 +188,6 @@ func (s *survey) checkParts(d *deployment) {
 		s.found(f)
 	}
 	if err := s.m.State.CheckPart(d.id, deploy.VarLink, false); err != nil {
-		s.found(Finding{Where: onRoot(deploy.Path(d.id) + "/var"), What: err.Error(), Means: wouldNotBoot(d), Repair: "makes the link again"})
+		s.found(Finding{Where: onRoot(deploy.Path(d.id) + "/var"), What: cause(err), Means: wouldNotBoot(d), Repair: "makes the link again"})
 	}
 }

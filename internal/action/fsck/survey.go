@@ -173,20 +173,38 @@ func (s *survey) read(d *deployment) {
 		d.systemErr = errors.New("it is not known which image it was made from")
 		return
 	}
-	// The image that boots has all but unified kernel images.
-	if t, err := s.m.Repo.ReadImage(d.id); err == nil {
-		d.tree = t
-		d.system, d.systemErr = bootable.Read(t, s.m.Repo.ReadFile, runtime.GOARCH)
+	// The image that boots has all but unified kernel images, and is faster to read.
+	boots, bootsErr := s.m.Repo.ReadImage(d.id)
+	if bootsErr == nil {
+		d.tree = boots
 	}
-	if d.system == nil {
-		img, err := s.m.Repo.Image(d.manifest)
-		if err != nil {
-			d.systemErr = err
-			return
-		}
+	if bootsErr == nil && !mayBeSealed(d) {
+		d.system, d.systemErr = bootable.Read(boots, s.m.Repo.ReadFile, runtime.GOARCH)
+	}
+	if d.system != nil {
+		return
+	}
+	img, err := s.m.Repo.Image(d.manifest)
+	if err != nil {
+		d.systemErr = err
+		return
+	}
+	if d.tree == nil {
 		d.tree = img.Tree
-		d.system, d.systemErr = bootable.Read(img.Tree, s.m.Repo.ReadFile, runtime.GOARCH)
 	}
+	d.system, d.systemErr = bootable.Read(img.Tree, s.m.Repo.ReadFile, runtime.GOARCH)
+}
+
+// mayBeSealed reports whether a deployment can have a unified kernel image: something
+// says so, or nothing says anything.
+func mayBeSealed(d *deployment) bool {
+	for _, e := range []*boot.Entry{d.entry, d.next} {
+		if e != nil && (first(e, "efi") != "" || first(e, "uki") != "") {
+			return true
+		}
+	}
+	return d.originErr != nil && d.record == nil ||
+		d.originErr == nil && d.origin.BootType == deploy.UKI || d.record != nil && d.record.BootType == deploy.UKI
 }
 
 // manifestOf finds the image of a deployment: what the origin says if that is in the
@@ -221,7 +239,8 @@ func (s *survey) manifestOf(d *deployment) bootc.Digest {
 func (s *survey) wanted(d *deployment) bool { return d.slot != loose || s.lost(d) }
 
 // lost reports whether a deployment without an entry has lost it: it is booted, or
-// there is a broken entry, or there is no other to go back to. Else it is a leftover
+// there is a broken entry, the staged entries have one of it, or there is no other to go
+// back to. Else it is a leftover
 // of a verb that was interrupted.
 func (s *survey) lost(d *deployment) bool {
 	if d.entry != nil || d.slot == bootc.Staged {
@@ -232,6 +251,9 @@ func (s *survey) lost(d *deployment) bool {
 	}
 	if d.originErr != nil && d.record == nil || !s.hasImage(d.id) {
 		return false // half removed
+	}
+	if slices.ContainsFunc(s.next, func(e boot.Entry) bool { return e.ID == d.id }) {
+		return true // it had one when the update was staged
 	}
 	others := 0
 	for _, o := range s.all {

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,13 @@ const (
 	TrialFile   = trialFile
 )
 
+// NoHistory reports whether there is no history.json. An installation writes one, and
+// no verb removes it; machines of upstream, and older ones, may have none.
+func (s *State) NoHistory() bool {
+	_, err := s.root.Lstat(historyFile)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // CheckFile reads one of the files of the state as far as it can be judged by
 // itself: its format, its version, what must be digests and IDs, its sum. One that
 // is not there is right.
@@ -27,6 +35,10 @@ func (s *State) CheckFile(name string) error {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
 		return err
 	}
 	switch name {
@@ -50,6 +62,11 @@ func (s *State) CheckFile(name string) error {
 	}
 	if err != nil {
 		return err
+	}
+	// One of these files over another one would parse.
+	must := map[string]string{stagedFile: "locked", historyFile: "rejected", trialFile: "boots"}[name]
+	if _, ok := members[must]; !ok {
+		return fmt.Errorf("it has no %q", must)
 	}
 	return checkSum(data)
 }
@@ -156,9 +173,14 @@ func (s *State) Has(id bootc.ID) bool {
 	return err == nil && st.IsDir()
 }
 
-// MakeDir makes the directory of a deployment that has none. What is in it has to
-// be restored.
+// MakeDir makes the directory of a deployment that has none; a file in its place is
+// set aside. What is in it has to be restored.
 func (s *State) MakeDir(id bootc.ID) error {
+	if _, err := s.root.Lstat(Path(id)); err == nil {
+		if _, err := s.SetAside(Path(id)); err != nil {
+			return err
+		}
+	}
 	if err := s.root.MkdirAll(Path(id), 0o755); err != nil {
 		return err
 	}

@@ -75,6 +75,9 @@ func (s *State) Init() error {
 			return err
 		}
 	}
+	if s.NoHistory() { // so that a check can tell that it is lost
+		return s.ForgetAll()
+	}
 	return nil
 }
 

@@ -85,6 +85,12 @@ func (s *State) Accept(manifest bootc.Digest) error {
 	return s.writeJSON(historyFile, h, private)
 }
 
+// ForgetAll records that there is no image that is not to be taken again. There is no
+// evidence in it that has to be hidden.
+func (s *State) ForgetAll() error {
+	return s.writeJSON(historyFile, &history{Version: formatVersion, Rejected: []Rejection{}}, public)
+}
+
 func (h *history) forget(manifest bootc.Digest) bool {
 	n := len(h.Rejected)
 	h.Rejected = slices.DeleteFunc(h.Rejected, func(r Rejection) bool { return r.Manifest == manifest })
