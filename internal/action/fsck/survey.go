@@ -127,6 +127,9 @@ func (s *survey) fromEntries() {
 		if !e.Ours() {
 			continue
 		}
+		if id := e.UKIOf(); id != "" && s.m.State.Has(id) {
+			e.ID = id // what it names is compared with that one's
+		}
 		d := s.find(e.ID)
 		switch {
 		case e.ID == "":

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/format/bls"
 )
 
@@ -71,6 +72,20 @@ func Placed(ours []Entry) (keys, names bool) {
 
 // FirstByName reports whether the name of an entry is that of a first choice.
 func FirstByName(n bls.Name) bool { return strings.HasSuffix(n.Base, "-1") }
+
+// UKIOf returns the deployment for which the unified kernel image that the entry names
+// was written, by its file name, "" if it names none. Where what the file says is
+// another one, its content is that of another file.
+func (e *Entry) UKIOf() bootc.ID {
+	for _, key := range []string{"efi", "uki"} {
+		base, ok := strings.CutPrefix(path.Base(cleanPath(e.Get(key))), dirPrefix)
+		name, _, _ := strings.Cut(base, ".")
+		if id, err := bootc.ParseID(name); ok && err == nil {
+			return id
+		}
+	}
+	return ""
+}
 
 // Files lists the files that the entry boots, by their paths on the partition.
 func (e *Entry) Files() []string { return e.paths() }

@@ -307,9 +307,10 @@ func (s *State) RemoveLeftovers() error {
 	}
 	for _, e := range entries {
 		name := path.Join(deployDir, e.Name())
-		if _, err := bootc.ParseID(e.Name()); err == nil {
+		switch _, err := bootc.ParseID(e.Name()); {
+		case err == nil && e.IsDir():
 			name = path.Join(name, "etc.new")
-		} else if e.Name()[0] != '.' {
+		case err != nil && e.Name()[0] != '.': // a file with the name of a deployment is none
 			continue
 		}
 		if err := s.root.RemoveAll(name); err != nil {
