@@ -106,9 +106,16 @@ follow() { # VERSION: what the name is from now on
 	ln -sfn "v$1" "$images/os"
 }
 
+# calm keeps udev from reading the partition table again whenever something that has
+# written to the disk closes it: the partitions are not there for a moment.
+calm() {
+	systemctl stop systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udevd.service
+}
+
 install() {
 	follow "$1"
 	during install bootc install to-disk --source-imgref "oci:$images/os:latest" --target-transport oci --target-imgref /run/images/os:latest "$disk"
+	calm
 }
 
 boot() {
@@ -147,6 +154,8 @@ boot() {
 }
 
 next() { # VERB FSCK
+	# The disk was empty when the guest came up.
+	[ -b "${disk}3" ] || { calm && blockdev --rereadpt "$disk"; }
 	blockdev --flushbufs "$disk" "${disk}2" "${disk}3"
 	e2fsck -p "${disk}3" || [ $? = 1 ]
 	if [ "$2" = yes ]; then
