@@ -74,9 +74,10 @@ $(TOOLS)/golangci-lint-$(GOLANGCI_LINT):
 	GOFLAGS= GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	mv $(TOOLS)/golangci-lint $@
 
-check: setup product vet lint ## all but the long stories: vet, lint, tests as root, one machine, one power cut
+check: setup product vet lint ## all but the long stories: vet, lint, tests as root, one machine, power cuts
 	$(GO) test $(if $(SUDO),-exec "sudo -E") -timeout 20m ./...
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 45m -run '$(CHECK_STORIES)'
+	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/crash -vm -v -count=1 -timeout 30m
 
 interop: ## work on the same repositories with upstream's cfsctl
 	@hack/interop-setup $(CFSCTL_VERSION) $(CFSCTL) || [ $$? = 75 ]
