@@ -30,7 +30,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.DurationVar(&o.Time, "time", 25*time.Minute, "how long states are judged")
+	flag.DurationVar(&o.Time, "time", 18*time.Minute, "how long states are judged")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of the states that are drawn at random")
 	flag.IntVar(&o.Systematic, "systematic", 60, "how many states of an epoch are not drawn at random, at most")
 	flag.IntVar(&o.Foreign, "foreign", 500, "let e2fsck and fsck.fat repair one state in `N`, too")
