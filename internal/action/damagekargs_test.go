@@ -22,7 +22,7 @@ func (l *lab) entry(tail string) string {
 
 func (l *lab) mustRepair() *fsck.Repaired {
 	l.Helper()
-	l.reopen()
+	l.openDamaged()
 	r, err := fsck.RepairMachine(l.Context(), l.m, l.registry(), nil)
 	must(l, err)
 	if !r.After.OK() {
@@ -41,8 +41,8 @@ func TestFsckKargs(t *testing.T) {
 	must(t, err)
 	text := strings.Replace(string(data), " quiet", " owner=1 quiet", 1)
 	must(t, os.WriteFile(name, []byte(text), 0o644))
-	l.reopen()
-	if w := l.whole(); !w.OK() || !strings.Contains(told(w), `+"owner=1"`) {
+	l.openDamaged()
+	if w := l.checkMachine(); !w.OK() || !strings.Contains(told(w), `+"owner=1"`) {
 		t.Errorf("an owner's argument: %s", told(w))
 	}
 
@@ -82,8 +82,8 @@ func TestFsckOwnersLoader(t *testing.T) {
 	shim := program(map[string]string{".text": strings.Repeat("another program ", 500)})
 	name := filepath.Join(l.dir, "esp/EFI/BOOT/BOOTX64.EFI")
 	must(t, os.WriteFile(name, []byte(shim), 0o644))
-	l.reopen()
-	if text := told(l.whole()); text != "" {
+	l.openDamaged()
+	if text := told(l.checkMachine()); text != "" {
 		t.Errorf("an owner's boot loader: %s", text)
 	}
 	must(t, os.Truncate(filepath.Join(l.dir, "esp/EFI/systemd/systemd-bootx64.efi"), 100))
