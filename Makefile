@@ -35,7 +35,7 @@ ARM_STORIES := ^TestArm64$$
 
 # What "make trial" runs: updates that fail in one boot after the other, until the
 # machine goes back. "make vm" has one such story.
-TRIAL_STORIES := ^(TestHangingService|TestBrokenKernel|TestBrokenInitramfs|TestPowerCutOnTrial)$$
+TRIAL_STORIES := ^(TestHangingService|TestBrokenKernel|TestBrokenInitramfs|TestDyingSystem|TestPowerCutOnTrial)$$
 
 # Of the others, which "make vm" runs: all.
 STORIES ?= .

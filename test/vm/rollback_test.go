@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/test/vm"
 )
@@ -84,11 +86,38 @@ func TestBrokenKernel(t *testing.T) {
 	g.wantFailed("none got as far as sysinit.target")
 }
 
+// TestDyingSystem updates to a system that dies in each of its boots: in an
+// emergency shell, by a first process that hangs, and by a panic of its kernel.
+// The machine says of each how it died.
+func TestDyingSystem(t *testing.T) {
+	s := newStory(t)
+	g := s.updatesOn(vm.Hardware{Watchdog: true}, "dying")
+	g.MayFail = true
+	g.rebootsBackTo("1")
+	r := g.wantFailed("3 boots came to nothing; the last evidence: ")
+	// A machine that is slow to boot after its panic may be reset by the watchdog, too.
+	var kinds []string
+	for _, b := range r.Boots {
+		if len(b.Failures) > 0 {
+			kinds = append(kinds, b.Failures[0].Kind)
+		}
+	}
+	if diff := cmp.Diff([]string{"emergency", "watchdog", "panic"}, kinds); diff != "" {
+		t.Errorf("the evidence of three boots (-want +got):\n%s\n%+v", diff, r.Boots)
+	}
+}
+
 // updatesTo is a machine of version 1 with an update staged.
 func (s *story) updatesTo(name string) *guest {
 	s.t.Helper()
+	return s.updatesOn(vm.Hardware{}, name)
+}
+
+// updatesOn is updatesTo of a machine that has more than a disk.
+func (s *story) updatesOn(hw vm.Hardware, name string) *guest {
+	s.t.Helper()
 	v1 := s.v1(vm.Dracut)
-	g := s.installed("machine", v1)
+	g := s.installedOn(hw, "machine", v1)
 	g.wantRunning("1")
 	g.wantBlessed()
 	s.publish(s.derive(v1, name), s.stable())
