@@ -3,10 +3,12 @@ package action_test
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/bootc-go/bootc/internal/action/fsck"
+	"github.com/bootc-go/bootc/internal/content/images/imagestest"
 )
 
 // entry returns the path of the boot entry whose name ends so.
@@ -79,7 +81,7 @@ func (l *lab) mustKernel(tail string) string {
 // of one copy.
 func TestFsckOwnersLoader(t *testing.T) {
 	l := newDamaged(t, false)
-	shim := program(map[string]string{".text": strings.Repeat("another program ", 500)})
+	shim := imagestest.Program(runtime.GOARCH, [2]string{".text", strings.Repeat("another program ", 500)})
 	name := filepath.Join(l.dir, "esp/EFI/BOOT/BOOTX64.EFI")
 	must(t, os.WriteFile(name, []byte(shim), 0o644))
 	l.openDamaged()

@@ -1,10 +1,8 @@
 package action_test
 
 import (
-	"encoding/binary"
-	"maps"
 	"os"
-	"slices"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -21,32 +19,13 @@ import (
 	"github.com/bootc-go/bootc/internal/machine/deploy"
 )
 
-// program makes a program for EFI of sections.
-func program(sections map[string]string) string {
-	b := make([]byte, 512)
-	copy(b, "MZ")
-	b[0x3c] = 64
-	copy(b[64:], "PE\x00\x00")
-	binary.LittleEndian.PutUint16(b[70:], uint16(len(sections)))
-	for i, name := range slices.Sorted(maps.Keys(sections)) {
-		data := sections[name]
-		row := b[88+40*i:]
-		copy(row, name)
-		padded := (len(data) + 511) / 512 * 512
-		binary.LittleEndian.PutUint32(row[8:], uint32(len(data)))
-		binary.LittleEndian.PutUint32(row[16:], uint32(padded))
-		binary.LittleEndian.PutUint32(row[20:], uint32(len(b)))
-		b = append(append(b, data...), make([]byte, padded-len(data))...)
-	}
-	return string(b)
-}
-
 // newDamaged makes a machine that has all that can be damaged: what is booted is on
 // trial, there is one to go back to, and an update is staged; one image was rejected.
 // sealed images have unified kernel images.
 func newDamaged(t *testing.T, sealed bool) *lab {
 	own := spec{
-		loaderBinary(): program(map[string]string{".text": imagestest.Big("loader", 6000), ".sdmagic": "#### LoaderInfo: systemd-boot 257.9 ####"}),
+		loaderBinary(): imagestest.Program(runtime.GOARCH,
+			[2]string{".text", imagestest.Big("loader", 6000)}, [2]string{".sdmagic", "#### LoaderInfo: systemd-boot 257.9 ####"}),
 		"usr/lib/systemd/system/bootc-bless-boot.service": "[Service]\n",
 	}
 	three := v2().with(spec{"usr/bin/tool": imagestest.Big("tool 3", 700), "usr/lib/modules/6.2/initramfs.img": imagestest.Big("initrd 3", 8000)})
@@ -83,9 +62,9 @@ func newDamaged(t *testing.T, sealed bool) *lab {
 func (s spec) sealedAs(l *lab, tag string) spec {
 	l.Helper()
 	uki := func(id string) spec {
-		return s.with(spec{"boot/EFI/Linux/lab.efi": program(map[string]string{
-			".linux": imagestest.Big("kernel "+tag, 5000), ".initrd": imagestest.Big("initrd "+tag, 9000), ".cmdline": "rw composefs=?" + id + "\x00",
-		})})
+		return s.with(spec{"boot/EFI/Linux/lab.efi": imagestest.Program(runtime.GOARCH,
+			[2]string{".linux", imagestest.Big("kernel "+tag, 5000)}, [2]string{".initrd", imagestest.Big("initrd "+tag, 9000)},
+			[2]string{".cmdline", "rw composefs=?" + id + "\x00"})})
 	}
 	uki(strings.Repeat("0", 128)).save(l, "unsealed")
 	scratch, err := os.OpenRoot(l.TempDir())

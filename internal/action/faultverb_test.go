@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/bootc-go/bootc/internal/action/install"
 	"github.com/bootc-go/bootc/internal/action/rollback"
 	"github.com/bootc-go/bootc/internal/action/upgrade"
+	"github.com/bootc-go/bootc/internal/content/images/imagestest"
 	"github.com/bootc-go/bootc/internal/machine"
 	"github.com/bootc-go/bootc/internal/machine/deploy"
 )
@@ -131,7 +133,7 @@ func staged(l *lab) {
 
 func replace(l *lab) {
 	staged(l)
-	v2().with(spec{"usr/bin/tool": "3", "usr/lib/modules/6.2/vmlinuz": strings.Repeat("kernel 3", 700)}).save(l, "v1")
+	v2().with(spec{"usr/bin/tool": "3", "usr/lib/modules/6.2/vmlinuz": imagestest.Kernel("kernel 3", 6000, runtime.GOARCH)}).save(l, "v1")
 }
 
 // queued is a machine that has a deployment to go back to, and an update staged.
