@@ -21,6 +21,10 @@ type Options struct {
 	// Systematic bounds how many states of an epoch are not drawn at random; 0:
 	// only those at the flushes.
 	Systematic int
+	// PerEpoch is how many distinct states of an epoch suffice: no more are drawn then,
+	// so that the number of all is not made by the few epochs that have many writes.
+	// 0: no number does.
+	PerEpoch int
 	// Foreign lets e2fsck and fsck.fat judge one state in so many; 0: none.
 	Foreign int
 	// Verbs are the windows to look at; nil: all.
@@ -128,7 +132,7 @@ type task struct {
 	after  bool
 
 	fresh, draws int // distinct states in this round, and how many it draws
-	drawn        int // so far
+	drawn, total int // draws and distinct states so far
 	pause, rest  int // rounds to leave out, for nothing new came
 }
 
@@ -155,7 +159,7 @@ func Run(ctx context.Context, t *Timeline, expected *Expected, o Options) (*Repo
 			if n == 0 || k.drawn >= o.Draws && over() {
 				return nil
 			}
-			return k.draw()
+			return k.draw(o.PerEpoch)
 		})
 		if k >= o.Draws {
 			c.ease()
@@ -172,9 +176,13 @@ func Run(ctx context.Context, t *Timeline, expected *Expected, o Options) (*Repo
 const fewest, most = 8, 64
 
 // draw names the next states that are drawn at random.
-func (k *task) draw() []Choice {
+func (k *task) draw(limit int) []Choice {
+	n := k.draws
+	if limit > 0 {
+		n = min(n, limit-k.total)
+	}
 	var all []Choice
-	for range k.draws {
+	for range n {
 		all = append(all, Choice(fmt.Sprint("random-", k.drawn)))
 		k.drawn++
 	}
@@ -341,6 +349,7 @@ func (c *campaign) count(s State, v Verdict, read, found digest, k *task) bool {
 		c.seen[read] = struct{}{}
 		row.Distinct++
 		k.fresh++
+		k.total++
 		if c.o.Keep && len(v.Bad) == 0 && !v.Torn {
 			c.report.Good = append(c.report.Good, Judged{s, v.Outcome})
 		}

@@ -32,7 +32,7 @@ func ReadSystem(ctx context.Context, lab *vm.Lab, live *vm.Live) (*System, error
 	}
 	program := filepath.Join(lab.Out, "init")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", program, "./test/crash/init")
-	build.Dir, build.Env = lab.Root, append(os.Environ(), "CGO_ENABLED=0")
+	build.Dir, build.Env = lab.Root, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building init: %w: %s", err, out)
 	}
