@@ -153,6 +153,7 @@ func Run(ctx context.Context, t *Timeline, expected *Expected, o Options) (*Repo
 	}
 	c.plan()
 	c.round(ctx, c.first)
+	c.sift()
 	over := func() bool { return time.Since(begin) >= o.Time }
 	for k := 0; (k < o.Draws || !over()) && ctx.Err() == nil; k += fewest {
 		c.round(ctx, func(k *task, n int) []Choice {
@@ -173,7 +174,7 @@ func Run(ctx context.Context, t *Timeline, expected *Expected, o Options) (*Repo
 }
 
 // How many states of an epoch are drawn in a round.
-const fewest, most = 8, 64
+const fewest, most = 8, 128
 
 // draw names the next states that are drawn at random.
 func (k *task) draw(limit int) []Choice {
@@ -254,6 +255,19 @@ func (c *campaign) round(ctx context.Context, choices func(k *task, n int) []Cho
 	}
 	close(next)
 	wait.Wait()
+}
+
+// sift lets those epochs rest for long of which the first states were hardly ever new.
+func (c *campaign) sift() {
+	if c.o.Draws > 0 || c.o.Systematic == 0 {
+		return
+	}
+	for _, k := range c.tasks {
+		if n := len(c.first(k, len(c.t.writes(k.epoch)))); 10*k.fresh < n {
+			k.pause, k.rest = 16, 16
+		}
+		k.fresh = 0
+	}
 }
 
 // ease lets epochs rest of which the last draws gave no new state, longer each time,

@@ -18,13 +18,14 @@ type Choice string
 
 // systematic lists the choices that are not random: for each place in an epoch of n
 // writes, the power fails there; one write overtakes all others; one is late. Of a
-// short epoch it takes every subset, of a long one places at equal distances.
+// short epoch it takes every subset, up to four times the limit, of a long one places at
+// equal distances.
 func systematic(n, limit int) []Choice {
 	if n == 0 {
 		return []Choice{"none"}
 	}
 	var all []Choice
-	if n < 30 && 1<<n <= limit {
+	if n < 30 && 1<<n <= 4*limit {
 		for set := range 1 << n {
 			all = append(all, Choice(fmt.Sprint("set-", set)))
 		}

@@ -32,8 +32,8 @@ func main() {
 	var o options
 	flag.DurationVar(&o.Time, "time", 18*time.Minute, "how long states are judged")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of the states that are drawn at random")
-	flag.IntVar(&o.Systematic, "systematic", 60, "how many states of an epoch are not drawn at random, at most")
-	flag.IntVar(&o.PerEpoch, "epoch", 250, "how many distinct states of an epoch suffice; 0: go on")
+	flag.IntVar(&o.Systematic, "systematic", 64, "how many states of an epoch are not drawn at random; of a short one up to four times as many")
+	flag.IntVar(&o.PerEpoch, "epoch", 1000, "how many distinct states of an epoch suffice; 0: go on")
 	flag.IntVar(&o.Foreign, "foreign", 500, "let e2fsck and fsck.fat repair one state in `N`, too")
 	flag.StringVar(&o.verbs, "verbs", "", "look at these verbs only, as upgrade,finalize")
 	flag.StringVar(&o.state, "state", "", "judge this `STATE` only, as a report names it")
