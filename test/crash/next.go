@@ -85,6 +85,7 @@ func Choose(all []Judged, verb string, n int, seed uint64) []Judged {
 // A RealRow counts what came of real machines.
 type RealRow struct {
 	What      string
+	Boots     bool // that was all
 	Runs, Bad int
 }
 

@@ -156,7 +156,7 @@ func (s *sharing) count(j job, why []string) {
 	i := slices.IndexFunc(s.rows, func(r RealRow) bool { return r.What == s.prefix+j.what })
 	if i < 0 {
 		i = len(s.rows)
-		s.rows = append(s.rows, RealRow{What: s.prefix + j.what})
+		s.rows = append(s.rows, RealRow{What: s.prefix + j.what, Boots: j.what == RealBoot})
 	}
 	s.rows[i].Runs++
 	if len(why) > 0 {

@@ -101,10 +101,18 @@ func run(ctx context.Context, o options) (int, error) {
 		return bad, err
 	}
 	real, err := machines(ctx, lab, r, report.Good, o)
-	bad += sum(real, func(r crash.RealRow) int { return r.Bad })
 	total := report.Total()
-	fmt.Printf("%d states, %d distinct; boots simulated: %d, boots real: %d; bad: %d\n", total.States, total.Distinct,
-		total.States+report.Foreign, sum(real, func(r crash.RealRow) int { return r.Runs }), bad)
+	boots, verbs := 0, 0
+	for _, row := range real {
+		if row.Boots {
+			boots += row.Runs
+		} else {
+			verbs += row.Runs
+		}
+		bad += row.Bad
+	}
+	fmt.Printf("%d states, %d distinct; boots simulated: %d, boots real: %d, next verbs: %d; bad: %d\n",
+		total.States, total.Distinct, total.States+report.Foreign, boots, verbs, bad)
 	return bad, err
 }
 
@@ -138,13 +146,6 @@ func show(rows []crash.RealRow, begin time.Time) []crash.RealRow {
 	}
 	fmt.Printf("in %v\n", time.Since(begin).Round(time.Second))
 	return rows
-}
-
-func sum(rows []crash.RealRow, count func(crash.RealRow) int) (n int) {
-	for _, row := range rows {
-		n += count(row)
-	}
-	return n
 }
 
 func tell(f crash.Finding, seed uint64) {
