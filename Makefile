@@ -87,10 +87,11 @@ interop: ## work on the same repositories with upstream's cfsctl
 space: ## 500 upgrades on a small EFI system partition, cut at every flush; as root
 	TMPDIR=$(firstword $(wildcard /dev/shm) /tmp) $(GO) test $(if $(SUDO),-exec "sudo -E") ./internal/action -count=1 -timeout 60m -v -run '^TestSpace$$' -upgrades 500
 
-# DAMAGES=500 is a shorter one.
+# DAMAGES=500 is a shorter one, SEED=2 another one.
 DAMAGES ?= 3000
+SEED ?= 1
 damage: ## damage thousands of machines, a file each, and have fsck find and heal it; as root
-	TMPDIR=$(firstword $(wildcard /dev/shm) /tmp) $(GO) test $(if $(SUDO),-exec "sudo -E") ./internal/action -count=1 -timeout 90m -v -run '^TestDamageCampaign$$' -damages $(DAMAGES) | grep -v -e '^=== RUN' -e '--- PASS'
+	TMPDIR=$(firstword $(wildcard /dev/shm) /tmp) $(GO) test $(if $(SUDO),-exec "sudo -E") ./internal/action -count=1 -timeout 90m -v -run '^TestDamageCampaign$$' -damages $(DAMAGES) -damage-seed $(SEED) | grep -v -e '^=== RUN' -e '--- PASS'
 
 vm: setup product ## the other stories in virtual machines
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 75m -run '$(STORIES)' -skip '$(CHECK_STORIES)|$(ARM_STORIES)|$(TRIAL_STORIES)'
