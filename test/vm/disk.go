@@ -70,6 +70,9 @@ func (d Disk) arguments(i int) []string {
 		if d.Shared {
 			locking = "off"
 		}
+		// QEMU merges what waits for the disk into one write of as many buffers as
+		// the host's kernel takes, to which the recorder adds one: an I/O error.
+		device[1] += ",request-merging=off"
 		// A flush has to reach the recorder, so the cache is not "unsafe" here.
 		return append([]string{"-blockdev", strings.Join([]string{
 			"driver=blklogwrites,node-name=" + node,
