@@ -27,6 +27,6 @@ func LongStory() Story {
 		[]string{"boot", "begin", "mends", "gc", "upgrade=7", "owner=9", "finalize"}, // the one before
 		[]string{"boot", "begin", "bless", "gc", "upgrade=8", "owner=10", "finalize"},
 		[]string{"boot", "begin", "bless", "gc", "switch=2", "switch=1", "gc", "rollback", "rollback", "switch=7", "owner=11", "finalize"},
-		[]string{"boot", "begin", "bless", "gc"},
+		[]string{"boot", "begin", "gc"}, // the one before, which was found good then
 	)
 }
