@@ -66,11 +66,17 @@ func (j *judge) judge(v *View, after bool) Verdict {
 }
 
 // etc lists what the /etc of a deployment may be. That of one which boots next as
-// the new one has to be the new one.
+// the new one has to be the new one. One that is staged again although it has an entry
+// gets its new /etc before the entries are switched.
 func (j *judge) etc(outcome, id string) []digest {
 	var all []digest
-	for _, view := range []*View{j.old, j.new} {
-		if view.Outcome != outcome && j.old.Outcome != j.new.Outcome && (outcome == j.old.Outcome || outcome == j.new.Outcome) {
+	again := slices.ContainsFunc(j.old.Deployments, func(d Deployment) bool { return d.ID == id && d.Staged })
+	views := []*View{j.old, j.new}
+	if again && outcome == j.new.Outcome {
+		views = views[1:]
+	}
+	for _, view := range views {
+		if view.Outcome != outcome && !again && j.old.Outcome != j.new.Outcome && (outcome == j.old.Outcome || outcome == j.new.Outcome) {
 			continue
 		}
 		for _, d := range view.Deployments {
