@@ -37,6 +37,9 @@ ARM_STORIES := ^TestArm64$$
 # machine goes back. "make vm" has one such story.
 TRIAL_STORIES := ^(TestHangingService|TestBrokenKernel|TestBrokenInitramfs|TestDyingSystem|TestPowerCutOnTrial)$$
 
+# What "make discs" runs: discs that stay in the drive, and those of others.
+DISC_STORIES := ^(TestForeignDisc|TestEject)$$
+
 # Of the others, which "make vm" runs: all.
 STORIES ?= .
 
@@ -47,7 +50,7 @@ PKG ?= ./...
 FUZZTIME ?= 60s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test fuzz bench lint vet check interop space damage faults vm trial arm crash demo install images man completions setup product clean
+.PHONY: help build test fuzz bench lint vet check interop space damage faults vm trial discs arm crash demo install images man completions setup product clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -94,10 +97,13 @@ damage: ## damage thousands of machines, a file each, and have fsck find and hea
 	TMPDIR=$(firstword $(wildcard /dev/shm) /tmp) $(GO) test $(if $(SUDO),-exec "sudo -E") ./internal/action -count=1 -timeout 90m -v -run '^TestDamageCampaign$$' -damages $(DAMAGES) -damage-seed $(SEED) | grep -v -e '^=== RUN' -e '--- PASS'
 
 vm: setup product ## the other stories in virtual machines
-	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 75m -run '$(STORIES)' -skip '$(CHECK_STORIES)|$(ARM_STORIES)|$(TRIAL_STORIES)'
+	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 75m -run '$(STORIES)' -skip '$(CHECK_STORIES)|$(ARM_STORIES)|$(TRIAL_STORIES)|$(DISC_STORIES)'
 
 trial: setup product ## more updates that do not come up, or not at once
 	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 60m -run '$(TRIAL_STORIES)'
+
+discs: setup product ## live discs beside disks that boot
+	$(GO) test $(if $(SUDO),-exec "sudo -E") ./test/vm -vm -v -count=1 -timeout 30m -run '$(DISC_STORIES)'
 
 arm: setup product ## build an image for arm64, make a disk image of it, and boot that
 	@hack/setup arm64
