@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/bootc-go/bootc/internal/format/tree"
 	"github.com/bootc-go/bootc/internal/format/verity"
@@ -62,8 +60,8 @@ func (s *survey) artefactFaults(d *deployment, e *boot.Entry) []Finding {
 // put others before it.
 func (s *survey) initrdFault(d *deployment, e *boot.Entry) (err error) {
 	err = errors.New("it has no initrd")
-	for _, v := range e.All("initrd") {
-		if err = s.compare(cleanPath(v), d.system.Initrd); err == nil {
+	for _, name := range e.FilesOf("initrd") {
+		if err = s.compare(name, d.system.Initrd); err == nil {
 			return nil
 		}
 	}
@@ -74,8 +72,7 @@ func (s *survey) initrdFault(d *deployment, e *boot.Entry) (err error) {
 // boot without.
 func (s *survey) missingInitrds(e *boot.Entry) []string {
 	var missing []string
-	for i, v := range e.All("initrd") {
-		name := cleanPath(v)
+	for i, name := range e.FilesOf("initrd") {
 		if i == 0 || boot.IsCredentials(name) {
 			continue
 		}
@@ -91,15 +88,12 @@ func (s *survey) missingInitrds(e *boot.Entry) []string {
 
 // first is the first file of a key, by its path on the partition.
 func first(e *boot.Entry, key string) string {
-	values := e.All(key)
-	if len(values) == 0 {
+	all := e.FilesOf(key)
+	if len(all) == 0 {
 		return ""
 	}
-	return cleanPath(values[0])
+	return all[0]
 }
-
-// cleanPath is a path of an entry as one on the partition.
-func cleanPath(p string) string { return path.Clean("/" + strings.ReplaceAll(p, `\`, "/"))[1:] }
 
 // compare says how a file on the partition differs from a file of an image. Nothing
 // but the image itself is needed for it.

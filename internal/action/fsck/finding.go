@@ -16,7 +16,7 @@ type Finding struct {
 	What string `json:"what"`
 	// Means says what follows from it, "" if What says it all.
 	Means string `json:"means,omitempty"`
-	// Repair says what [Machine.Repair] would do, "" if it can do nothing.
+	// Repair says what [RepairMachine] would do, "" if it can do nothing.
 	Repair string `json:"repair,omitempty"`
 	// Note: nothing is damaged, but the owner should know.
 	Note bool `json:"note,omitempty"`

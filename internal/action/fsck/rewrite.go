@@ -1,7 +1,6 @@
 package fsck
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,16 +115,9 @@ func (r *repair) planEntries() (set []*planned, changed bool) {
 				p.first = p.d.slot == bootc.Booted
 			}
 		}
-		slices.SortStableFunc(set, func(a, b *planned) int { return cmp.Compare(b2i(b.first), b2i(a.first)) })
+		ahead(set, func(p *planned) bool { return p.first })
 	}
 	return set, changed
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // fillIn makes an entry name the files of its deployment that are on the partition; if
@@ -154,11 +146,11 @@ func (r *repair) name(p *planned, a boot.Artefacts) {
 	p.e.Set("efi", "")
 	p.e.Set("uki", "")
 	p.e.Set("linux", a.Linux)
-	further := was.All("initrd")
+	further, files := was.All("initrd"), was.FilesOf("initrd")
 	missing := r.s.missingInitrds(&was)
 	p.e.Set("initrd", a.Initrd)
 	for i, v := range further {
-		if i > 0 && !slices.Contains(missing, cleanPath(v)) && !boot.IsCredentials(cleanPath(v)) {
+		if i > 0 && !slices.Contains(missing, files[i]) && !boot.IsCredentials(files[i]) {
 			p.e.Add("initrd", v)
 		}
 	}

@@ -270,14 +270,19 @@ func (s *survey) lost(d *deployment) bool {
 // bootedFirst is all with the booted deployment before the others.
 func (s *survey) bootedFirst() []*deployment {
 	all := slices.Clone(s.all)
-	slices.SortStableFunc(all, func(a, b *deployment) int {
-		if (a.slot == bootc.Booted) == (b.slot == bootc.Booted) {
+	ahead(all, func(d *deployment) bool { return d.slot == bootc.Booted })
+	return all
+}
+
+// ahead puts those before the others for which is is true, each kind in its order.
+func ahead[T any](all []T, is func(T) bool) {
+	slices.SortStableFunc(all, func(a, b T) int {
+		switch {
+		case is(a) == is(b):
 			return 0
-		}
-		if a.slot == bootc.Booted {
+		case is(a):
 			return -1
 		}
 		return 1
 	})
-	return all
 }

@@ -86,19 +86,26 @@ type Entry struct {
 // Options returns the options line, "" for a unified kernel image.
 func (e *Entry) Options() string { return e.Get("options") }
 
-// ours reports whether the entry is this package's to rename and drop. Every
+// Ours reports whether the entry is this package's to rename and drop. Every
 // other one is foreign: it is kept byte for byte.
-func (e *Entry) ours() bool {
+func (e *Entry) Ours() bool {
 	return strings.HasPrefix(strings.ToLower(e.Name.Base), namePrefix)
 }
 
-// paths lists the files that the entry boots, without a leading slash.
-func (e *Entry) paths() []string {
+// Files lists the files that the entry boots, by their paths on the partition.
+func (e *Entry) Files() []string {
 	var all []string
 	for _, key := range []string{"linux", "initrd", "efi", "uki"} {
-		for _, v := range e.All(key) {
-			all = append(all, cleanPath(v))
-		}
+		all = append(all, e.FilesOf(key)...)
+	}
+	return all
+}
+
+// FilesOf lists the files of one key, by their paths on the partition.
+func (e *Entry) FilesOf(key string) []string {
+	var all []string
+	for _, v := range e.All(key) {
+		all = append(all, cleanPath(v))
 	}
 	return all
 }

@@ -55,9 +55,6 @@ func (l *SystemdBoot) Set() (*Set, error) {
 	return s, nil
 }
 
-// Ours reports whether the entry was made by bootc.
-func (e *Entry) Ours() bool { return e.ours() }
-
 // Placed reports whether the sort-keys of our entries, and their names, say the
 // places that they have. The sort-keys alone make the order.
 func Placed(ours []Entry) (keys, names bool) {
@@ -86,9 +83,6 @@ func (e *Entry) UKIOf() bootc.ID {
 	}
 	return ""
 }
-
-// Files lists the files that the entry boots, by their paths on the partition.
-func (e *Entry) Files() []string { return e.paths() }
 
 // IsCredentials reports whether a path of an entry is the archive of credentials,
 // which is no image's and may be empty.

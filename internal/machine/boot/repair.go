@@ -114,7 +114,7 @@ func (l *SystemdBoot) swapName(name string) (string, error) {
 // MissingCredentials reports whether an entry names the archive of credentials,
 // which is not there: such an entry does not boot.
 func (l *SystemdBoot) MissingCredentials(e *Entry) bool {
-	for _, p := range e.paths() {
+	for _, p := range e.Files() {
 		if mayBeEmpty(p) {
 			_, err := l.size(p)
 			return err != nil

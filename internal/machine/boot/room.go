@@ -22,7 +22,7 @@ type Room struct {
 
 // Shares reports whether an entry names files that the deployment will share.
 func (r *Room) Shares(e *Entry) bool {
-	return r.shared != "" && slices.ContainsFunc(e.paths(), func(p string) bool {
+	return r.shared != "" && slices.ContainsFunc(e.Files(), func(p string) bool {
 		return p == r.shared || strings.HasPrefix(p, r.shared+"/")
 	})
 }
@@ -85,7 +85,7 @@ func (l *SystemdBoot) RoomLike(id bootc.ID) (Room, error) {
 		return Room{}, fmt.Errorf("deployment %s has no boot entry", id.Short())
 	}
 	var files []Named
-	for _, p := range entries[i].paths() {
+	for _, p := range entries[i].Files() {
 		size, err := l.size(p)
 		if err != nil {
 			return Room{}, err
@@ -140,7 +140,7 @@ func (l *SystemdBoot) setRoom(unit int64) (int64, error) {
 	var size, longest int64
 	all := []string{stagedMark}
 	for _, e := range entries {
-		if e.ours() {
+		if e.Ours() {
 			longest = max(longest, int64(len(e.raw)))
 			continue
 		}
@@ -217,7 +217,7 @@ func (l *SystemdBoot) treeRoom(name string, unit int64) (int64, error) {
 }
 
 func dropped(e Entry, ids []bootc.ID) bool {
-	return e.ours() && e.ID != "" && slices.Contains(ids, e.ID)
+	return e.Ours() && e.ID != "" && slices.Contains(ids, e.ID)
 }
 
 // Drop removes the loader's entries of deployments, in one step, and then what
@@ -232,7 +232,7 @@ func (l *SystemdBoot) Drop(ids ...bootc.ID) error {
 	var keep []bls.Entry
 	boots := false
 	for _, e := range now {
-		if e.ours() && !dropped(e, ids) {
+		if e.Ours() && !dropped(e, ids) {
 			keep = append(keep, e.Entry)
 			boots = boots || e.ID != ""
 		}

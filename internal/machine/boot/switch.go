@@ -43,7 +43,7 @@ func (l *SystemdBoot) StageEntries(first bls.Entry, stays bootc.ID) error {
 		if i < 0 {
 			return fmt.Errorf("deployment %s has no boot entry", stays.Short())
 		}
-		if now[i].ours() {
+		if now[i].Ours() {
 			ours = append(ours, now[i])
 		}
 	}
@@ -76,7 +76,7 @@ func (l *SystemdBoot) SwitchEntries() error {
 	var ours []Entry
 	for _, e := range InPlaces(staged) {
 		switch {
-		case !e.ours():
+		case !e.Ours():
 		case len(ours) == 0: // what it had until now was another try
 			ours = append(ours, goodAlready(e, now))
 		default:
@@ -110,7 +110,7 @@ func InPlaces(entries []Entry) []Entry {
 // the same deployment has now.
 func withCounter(e Entry, now []Entry) Entry {
 	for _, n := range now {
-		if n.ID == e.ID && n.ID != "" && n.ours() {
+		if n.ID == e.ID && n.ID != "" && n.Ours() {
 			base := e.Name.Base
 			e.Name = n.Name
 			e.Name.Base = base
@@ -123,13 +123,13 @@ func withCounter(e Entry, now []Entry) Entry {
 // checkPaths refuses entries of ours that name files which are not there.
 func (l *SystemdBoot) checkPaths(entries []Entry) error {
 	for _, e := range entries {
-		if !e.ours() {
+		if !e.Ours() {
 			continue
 		}
-		if len(e.paths()) == 0 {
+		if len(e.Files()) == 0 {
 			return fmt.Errorf("boot entry %s names no kernel", e.Name)
 		}
-		for _, p := range e.paths() {
+		for _, p := range e.Files() {
 			if size, err := l.size(p); err != nil || size == 0 && !mayBeEmpty(p) {
 				return fmt.Errorf("boot entry %s names %q, which is not on the ESP", e.Name, "/"+p)
 			}
@@ -151,7 +151,7 @@ func (l *SystemdBoot) MakeFirst(id bootc.ID) error {
 	}
 	var ours []Entry
 	for _, e := range InPlaces(now) {
-		if e.ours() && e.ID != "" {
+		if e.Ours() && e.ID != "" {
 			ours = append(ours, e)
 		}
 	}
@@ -207,7 +207,7 @@ func files(ours []bls.Entry, now []Entry) map[string][]byte {
 		set[e.Name.String()] = e.Bytes()
 	}
 	for _, e := range now {
-		if !e.ours() {
+		if !e.Ours() {
 			set[e.Name.String()] = e.raw
 		}
 	}

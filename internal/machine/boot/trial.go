@@ -59,7 +59,7 @@ func (l *SystemdBoot) rename(id bootc.ID, to func(bls.Name) bls.Name) error {
 	}
 	set := asTheyAre(now)
 	for _, e := range now {
-		if e.ours() && e.ID == id && e.Name.Counted {
+		if e.Ours() && e.ID == id && e.Name.Counted {
 			delete(set, e.Name.String())
 			set[to(e.Name).String()] = e.raw
 		}
@@ -79,7 +79,7 @@ func keepGood(ours, now []Entry) []Entry {
 		return ours
 	}
 	for _, n := range now {
-		if n.ours() && n.ID != "" && !n.Name.Counted {
+		if n.Ours() && n.ID != "" && !n.Name.Counted {
 			return append(slices.Clone(ours), n)
 		}
 	}
@@ -89,7 +89,7 @@ func keepGood(ours, now []Entry) []Entry {
 // goodAlready takes the counter off the entry of a deployment that has been
 // found good before: nothing is tried with it.
 func goodAlready(e Entry, now []Entry) Entry {
-	if slices.ContainsFunc(now, func(n Entry) bool { return n.ID == e.ID && n.ID != "" && n.ours() && !n.Name.Counted }) {
+	if slices.ContainsFunc(now, func(n Entry) bool { return n.ID == e.ID && n.ID != "" && n.Ours() && !n.Name.Counted }) {
 		e.Name = bls.Name{Base: e.Name.Base}
 	}
 	return e
@@ -105,7 +105,7 @@ func dropDoubles(all []Entry) []Entry {
 		return e.Name.Left
 	}
 	same := func(a, b Entry) bool {
-		return a.ours() && strings.EqualFold(a.Name.Base, b.Name.Base) && a.ID == b.ID
+		return a.Ours() && strings.EqualFold(a.Name.Base, b.Name.Base) && a.ID == b.ID
 	}
 	var kept []Entry
 	for _, e := range all {
