@@ -26,8 +26,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/objects"
 	"github.com/bootc-go/bootc/internal/format/verity"
@@ -169,7 +167,7 @@ func (r *Repository) open() (err error) {
 	if r.lock, err = r.root.Open("."); err != nil {
 		return err
 	}
-	if err := flock(r.lock, unix.LOCK_SH); err != nil {
+	if err := lock.Wait(r.lock, lock.Shared); err != nil {
 		return fmt.Errorf("locking the repository: %w", err)
 	}
 	if r.flusher, err = dir.NewFlusher(r.root); err != nil {
@@ -245,7 +243,7 @@ func (r *Repository) Sync() error { return r.objects.Settle(r.flush) }
 func (r *Repository) Exclusive() (release func() error, err error) {
 	err = lock.Try(r.lock, lock.Exclusive)
 	if err == nil {
-		return func() error { return flock(r.lock, unix.LOCK_SH) }, nil
+		return func() error { return lock.Wait(r.lock, lock.Shared) }, nil
 	}
 	if errors.Is(err, lock.ErrHeld) {
 		err = ErrInUse
@@ -255,16 +253,7 @@ func (r *Repository) Exclusive() (release func() error, err error) {
 		}
 	}
 	// The attempt may have cost us the shared lock (flock(2)).
-	return nil, errors.Join(err, flock(r.lock, unix.LOCK_SH))
-}
-
-func flock(f *os.File, how int) error {
-	for {
-		err := unix.Flock(int(f.Fd()), how)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
+	return nil, errors.Join(err, lock.Wait(r.lock, lock.Shared))
 }
 
 // writable refuses to change a repository with features that we do not know,

@@ -34,13 +34,20 @@ const poll = 50 * time.Millisecond
 // Try takes a lock, or changes its kind. The error is [ErrHeld] while that is not
 // possible; who had a lock of another kind may have lost it then.
 func Try(f *os.File, k Kind) error {
+	err := flock(f, int(k)|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrHeld
+	}
+	return err
+}
+
+// Wait takes a lock, or changes its kind, however long that takes: nothing ends it.
+func Wait(f *os.File, k Kind) error { return flock(f, int(k)) }
+
+func flock(f *os.File, how int) error {
 	for {
-		err := unix.Flock(int(f.Fd()), int(k)|unix.LOCK_NB)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EWOULDBLOCK):
-			return ErrHeld
-		default:
+		err := unix.Flock(int(f.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
