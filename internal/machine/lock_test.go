@@ -1,16 +1,15 @@
 package machine_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/bootc-go/bootc/internal/linux/lock/locktest"
 	"github.com/bootc-go/bootc/internal/machine"
 )
 
@@ -22,8 +21,7 @@ func TestLockHolder(t *testing.T) {
 	if _, err := machine.TakeLock(t.Context(), openRoot(t, os.Getenv("LOCK_RUN")), machine.LockOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println("held")
-	bufio.NewReader(os.Stdin).ReadByte()
+	locktest.Held()
 }
 
 func openRoot(t *testing.T, name string) *os.Root {
@@ -36,28 +34,6 @@ func openRoot(t *testing.T, name string) *os.Root {
 	return r
 }
 
-func holdLock(t *testing.T, run string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestLockHolder$")
-	cmd.Env = append(os.Environ(), "LOCK_RUN="+run)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Close(); cmd.Process.Kill(); cmd.Wait() })
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
-		t.Fatalf("the holder says %q, %v", line, err)
-	}
-	return cmd
-}
-
 // TestLock meets a lock that another process holds, which is killed: not by waiting,
 // by waiting, and after its end. An older version has left a text in the file.
 func TestLock(t *testing.T) {
@@ -66,7 +42,7 @@ func TestLock(t *testing.T) {
 	if err := run.WriteFile("bootc.lock", []byte("bootc upgrade (process 1)\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := holdLock(t, path)
+	cmd := locktest.Hold(t, "TestLockHolder", "LOCK_RUN="+path)
 	want := fmt.Sprintf("another bootc is at work: machine.test (process %d", cmd.Process.Pid)
 	_, err := machine.TakeLock(t.Context(), run, machine.LockOptions{})
 	if locked := (*machine.LockedError)(nil); !errors.As(err, &locked) || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), ") since 20") {

@@ -1,18 +1,17 @@
 package lock_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/bootc-go/bootc/internal/linux/lock"
+	"github.com/bootc-go/bootc/internal/linux/lock/locktest"
 )
 
 func open(t *testing.T, name string) *os.File {
@@ -34,37 +33,13 @@ func TestHolder(t *testing.T) {
 	if err := lock.Try(open(t, name), lock.Exclusive); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println("held")
-	bufio.NewReader(os.Stdin).ReadByte()
-}
-
-// hold starts a process that holds the lock.
-func hold(t *testing.T, name string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestHolder$")
-	cmd.Env = append(os.Environ(), "LOCK_FILE="+name)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Close(); cmd.Process.Kill(); cmd.Wait() })
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
-		t.Fatalf("the holder says %q, %v", line, err)
-	}
-	return cmd
+	locktest.Held()
 }
 
 // TestKilledHolder kills the process that holds a lock: the next has it at once.
 func TestKilledHolder(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "lock")
-	cmd := hold(t, name)
+	cmd := locktest.Hold(t, "TestHolder", "LOCK_FILE="+name)
 	f := open(t, name)
 	if err := lock.Try(f, lock.Shared); !errors.Is(err, lock.ErrHeld) {
 		t.Errorf("beside the holder: %v, want ErrHeld", err)
