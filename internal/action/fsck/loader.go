@@ -3,7 +3,6 @@ package fsck
 import (
 	"bytes"
 	"context"
-	"debug/pe"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bootc-go/bootc/internal/format/tree"
+	"github.com/bootc-go/bootc/internal/format/uki"
 	"github.com/bootc-go/bootc/internal/machine/boot"
 )
 
@@ -114,9 +114,10 @@ func (l *loaderState) faults() map[string]string {
 // one.
 func notLoader(data []byte, systemd bool) string {
 	linux := len(data) > 0x206 && string(data[0x202:0x206]) == "HdrS" || len(data) > 60 && string(data[56:60]) == "ARM\x64"
+	if err := uki.CheckProgram(bytes.NewReader(data), int64(len(data)), runtime.GOARCH); err != nil {
+		return fmt.Sprintf("firmware would not start it: %v", err)
+	}
 	switch {
-	case !isProgram(data):
-		return "it is not a program for EFI, or not a whole one"
 	case linux || bytes.HasPrefix(version(data), []byte("systemd-stub")):
 		return "it is a kernel, not a boot loader"
 	case systemd && !bytes.HasPrefix(version(data), []byte("systemd-boot")):
@@ -140,21 +141,6 @@ func sameProgram(a, b []byte) bool {
 	}
 	const headers = 512
 	return same > n-n/8 || n >= headers && bytes.Equal(a[:headers], b[:headers])
-}
-
-// isProgram reports whether a file is a whole program for EFI, as far as its headers
-// tell.
-func isProgram(data []byte) bool {
-	f, err := pe.NewFile(bytes.NewReader(data))
-	if err != nil {
-		return false
-	}
-	for _, s := range f.Sections {
-		if int64(s.Offset)+int64(s.Size) > int64(len(data)) {
-			return false
-		}
-	}
-	return true
 }
 
 // version is what a boot loader calls itself: systemd-boot(7), "#### LoaderInfo: … ####".
