@@ -12,6 +12,7 @@ import (
 	"github.com/bootc-go/bootc"
 	"github.com/bootc-go/bootc/internal/content/objects"
 	"github.com/bootc-go/bootc/internal/format/verity"
+	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
 // CollectOptions say what to keep beside what refs keep.
@@ -184,14 +185,14 @@ func (s *sweep) findObjects(ctx context.Context, r *Repository, live map[verity.
 // findTemps finds names of files and links that were under way when the power
 // was cut. Who holds the lock knows that nobody is at work on them.
 func (s *sweep) findTemps(r *Repository) error {
-	for _, dir := range []string{".", objectsDir, imagesDir, streamsDir, tagsDir} {
-		entries, err := fs.ReadDir(r.root.FS(), dir)
+	for _, parent := range []string{".", objectsDir, imagesDir, streamsDir, tagsDir} {
+		entries, err := dir.ReadDir(r.root, parent)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		for _, e := range entries {
 			if strings.HasPrefix(e.Name(), ".tmp-") || strings.HasPrefix(e.Name(), ".symlink-") {
-				s.temps = append(s.temps, dir+"/"+e.Name())
+				s.temps = append(s.temps, parent+"/"+e.Name())
 			}
 		}
 	}

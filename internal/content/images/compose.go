@@ -219,7 +219,7 @@ func (r *Repository) RemoveImage(id bootc.ID) error {
 
 // Images lists the EROFS images that have a link.
 func (r *Repository) Images() ([]bootc.ID, error) {
-	entries, err := fs.ReadDir(r.root.FS(), imagesDir)
+	entries, err := dir.ReadDir(r.root, imagesDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func nearly(root *os.Root, m meta) bool {
 // anySecure reports whether one of the EROFS images has fs-verity: damage that
 // takes it from some must not make a repository less strict.
 func anySecure(root *os.Root) (bool, error) {
-	entries, err := fs.ReadDir(root.FS(), imagesDir)
+	entries, err := dir.ReadDir(root, imagesDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}

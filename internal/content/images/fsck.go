@@ -17,6 +17,7 @@ import (
 	"github.com/bootc-go/bootc/internal/content/objects"
 	"github.com/bootc-go/bootc/internal/format/splitstream"
 	"github.com/bootc-go/bootc/internal/format/verity"
+	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
 // A Problem is one thing that is wrong with a repository.
@@ -133,14 +134,14 @@ func (c *fsck) problem(kind, path, detail string) {
 }
 
 // entries lists the links in streams or images that lead to objects.
-func (c *fsck) entries(dir string, n, bad *int) (map[string]verity.Digest, error) {
-	entries, err := fs.ReadDir(c.r.root.FS(), dir)
+func (c *fsck) entries(parent string, n, bad *int) (map[string]verity.Digest, error) {
+	entries, err := dir.ReadDir(c.r.root, parent)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	all := map[string]verity.Digest{}
 	for _, e := range entries {
-		name := dir + "/" + e.Name()
+		name := parent + "/" + e.Name()
 		if e.IsDir() && e.Name() == "refs" || strings.HasPrefix(e.Name(), ".symlink-") {
 			continue
 		}

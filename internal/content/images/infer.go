@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/bootc-go/bootc/internal/format/verity"
+	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
 // inferMeta finds out what kind of repository it is that has no meta.json: the
@@ -36,20 +37,20 @@ func inferMeta(root *os.Root) (meta, error) {
 }
 
 func anyObject(root *os.Root) (verity.Digest, error) {
-	dirs, err := fs.ReadDir(root.FS(), objectsDir)
+	dirs, err := dir.ReadDir(root, objectsDir)
 	if err != nil {
 		return verity.Digest{}, err
 	}
-	for _, dir := range dirs {
-		if len(dir.Name()) != 2 || !dir.IsDir() {
+	for _, prefix := range dirs {
+		if len(prefix.Name()) != 2 || !prefix.IsDir() {
 			continue
 		}
-		files, err := fs.ReadDir(root.FS(), objectsDir+"/"+dir.Name())
+		files, err := dir.ReadDir(root, objectsDir+"/"+prefix.Name())
 		if err != nil {
 			return verity.Digest{}, err
 		}
 		for _, f := range files {
-			d, err := verity.ParseDigest(dir.Name() + f.Name())
+			d, err := verity.ParseDigest(prefix.Name() + f.Name())
 			if err == nil && f.Type().IsRegular() {
 				return d, nil
 			}
@@ -61,7 +62,7 @@ func anyObject(root *os.Root) (verity.Digest, error) {
 // inferFormat returns V1 if an EROFS image has it, else V2: who wrote no
 // meta.json knew only that.
 func inferFormat(root *os.Root) (Format, error) {
-	entries, err := fs.ReadDir(root.FS(), imagesDir)
+	entries, err := dir.ReadDir(root, imagesDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return V2, nil
 	}

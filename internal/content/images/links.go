@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bootc-go/bootc/internal/format/verity"
+	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
 // A ref is a link below images/refs or streams/refs: what keeps something.
@@ -19,8 +20,8 @@ type ref struct {
 // contents lists the links in images or streams by their names, and the
 // objects that they lead to. Names that begin with a dot are leftovers, and a
 // link that leads elsewhere is an error.
-func (r *Repository) contents(dir string) (map[string]verity.Digest, error) {
-	entries, err := fs.ReadDir(r.root.FS(), dir)
+func (r *Repository) contents(parent string) (map[string]verity.Digest, error) {
+	entries, err := dir.ReadDir(r.root, parent)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -32,7 +33,7 @@ func (r *Repository) contents(dir string) (map[string]verity.Digest, error) {
 		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		if all[e.Name()], err = r.linked(dir + "/" + e.Name()); err != nil {
+		if all[e.Name()], err = r.linked(parent + "/" + e.Name()); err != nil {
 			return nil, err
 		}
 	}

@@ -78,7 +78,7 @@ type Tagged struct {
 
 // AllTags lists the tags, whoever made them, sorted by name.
 func (r *Repository) AllTags() ([]Tagged, error) {
-	entries, err := fs.ReadDir(r.root.FS(), tagsDir)
+	entries, err := dir.ReadDir(r.root, tagsDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (r *Repository) ResolveAny(name string) (bootc.Digest, error) {
 // Tags lists the images that are kept for deployments, sorted. Tags that
 // somebody else made for other purposes are not among them.
 func (r *Repository) Tags() ([]bootc.Digest, error) {
-	entries, err := fs.ReadDir(r.root.FS(), tagsDir)
+	entries, err := dir.ReadDir(r.root, tagsDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -172,7 +172,7 @@ func tagName(manifest bootc.Digest) string { return tagPath(deploymentTag + stri
 
 // manifests lists the images in the repository, tagged or not.
 func (r *Repository) manifests() ([]bootc.Digest, error) {
-	entries, err := fs.ReadDir(r.root.FS(), streamsDir)
+	entries, err := dir.ReadDir(r.root, streamsDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

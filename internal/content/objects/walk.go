@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bootc-go/bootc/internal/format/verity"
+	"github.com/bootc-go/bootc/internal/linux/dir"
 )
 
 // Walk calls object for every object, by the order of digests, and stray for
@@ -15,18 +16,18 @@ func (s *Store) Walk(object func(verity.Digest) error, stray func(path string) e
 	if stray == nil {
 		stray = func(string) error { return nil }
 	}
-	dirs, err := fs.ReadDir(s.root.FS(), ".")
+	dirs, err := dir.ReadDir(s.root, ".")
 	if err != nil {
 		return err
 	}
-	for _, dir := range dirs {
-		if strings.HasPrefix(dir.Name(), ".tmp-object-") {
+	for _, prefix := range dirs {
+		if strings.HasPrefix(prefix.Name(), ".tmp-object-") {
 			continue
 		}
-		if !dir.IsDir() || !isPrefix(dir.Name()) {
-			err = stray(dir.Name())
+		if !prefix.IsDir() || !isPrefix(prefix.Name()) {
+			err = stray(prefix.Name())
 		} else {
-			err = s.walkDir(dir.Name(), object, stray)
+			err = s.walkDir(prefix.Name(), object, stray)
 		}
 		if err != nil {
 			return err
@@ -35,8 +36,8 @@ func (s *Store) Walk(object func(verity.Digest) error, stray func(path string) e
 	return nil
 }
 
-func (s *Store) walkDir(dir string, object func(verity.Digest) error, stray func(string) error) error {
-	files, err := fs.ReadDir(s.root.FS(), dir)
+func (s *Store) walkDir(prefix string, object func(verity.Digest) error, stray func(string) error) error {
+	files, err := dir.ReadDir(s.root, prefix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -44,8 +45,8 @@ func (s *Store) walkDir(dir string, object func(verity.Digest) error, stray func
 		return err
 	}
 	for _, f := range files {
-		path := dir + "/" + f.Name()
-		d, err := verity.ParseDigest(dir + f.Name())
+		path := prefix + "/" + f.Name()
+		d, err := verity.ParseDigest(prefix + f.Name())
 		if err == nil && f.Type().IsRegular() && d.Algorithm() == s.algorithm && d.ObjectPath() == path {
 			err = object(d)
 		} else {

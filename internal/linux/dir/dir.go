@@ -6,7 +6,7 @@
 // resolves the paths (openat2 with RESOLVE_IN_ROOT).
 //
 // For directories of our own, where no path should be a link at all, there are
-// functions over *[os.Root]: [WriteFile], [SyncDir], [Exchange], and [Flusher].
+// functions over *[os.Root]: [ReadDir], [WriteFile], [SyncDir], [Exchange], and [Flusher].
 //
 // Invariants:
 //   - no method follows a path out of the tree, or through /proc's magic links;

@@ -198,6 +198,12 @@ func list(t *testing.T, read func() ([]boot.Entry, error)) []string {
 func machineOfOurs(t *testing.T) (*os.Root, *boot.SystemdBoot) {
 	t.Helper()
 	root := openRoot(t)
+	return root, setUp(t, root)
+}
+
+// setUp installs v1 on a partition and upgrades it to v3, beside entries of others.
+func setUp(t *testing.T, root *os.Root) *boot.SystemdBoot {
+	t.Helper()
 	l := boot.New(root)
 	if err := l.Install(ctx, content([]byte("systemd-boot")), []string{"EFI/systemd/systemd-bootx64.efi", "EFI/BOOT/BOOTX64.EFI"}); err != nil {
 		t.Fatal(err)
@@ -220,7 +226,7 @@ func machineOfOurs(t *testing.T) (*os.Root, *boot.SystemdBoot) {
 	if err := l.SwitchEntries(); err != nil {
 		t.Fatal(err)
 	}
-	return root, l
+	return l
 }
 
 // TestInstall looks at the whole partition of a machine that was installed and

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 
 	"golang.org/x/sys/unix"
 
@@ -65,27 +64,7 @@ func (v *rootVolume) begin() (err error) {
 	return err
 }
 
-func (v *rootVolume) ReadDir(name string) ([]fs.DirEntry, error) {
-	f, err := v.root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	entries, err := f.ReadDir(-1)
-	for i, e := range entries {
-		entries[i] = rootEntry{e, v.root, path.Join(name, e.Name())}
-	}
-	return entries, err
-}
-
-// rootEntry finds out about a file through the handle of the volume.
-type rootEntry struct {
-	fs.DirEntry
-	root *os.Root
-	path string
-}
-
-func (e rootEntry) Info() (fs.FileInfo, error) { return e.root.Lstat(e.path) }
+func (v *rootVolume) ReadDir(name string) ([]fs.DirEntry, error) { return dir.ReadDir(v.root, name) }
 
 func (v *rootVolume) Open(name string) (fs.File, error) { return v.root.Open(name) }
 

@@ -127,7 +127,7 @@ func (s *State) CheckPart(id bootc.ID, p Part, wantEtc bool) error {
 	case !st.IsDir():
 		return errors.New("it is not a directory")
 	case p == Etc && wantEtc:
-		all, err := fs.ReadDir(s.root.FS(), name)
+		all, err := dir.ReadDir(s.root, name)
 		if err == nil && len(all) == 0 {
 			err = errors.New("it is empty")
 		}

@@ -263,7 +263,7 @@ func (s *State) WriteEtcFile(id bootc.ID, name string, data []byte, perm os.File
 
 // IDs lists the deployments that have state, in no particular order.
 func (s *State) IDs() ([]bootc.ID, error) {
-	entries, err := fs.ReadDir(s.root.FS(), deployDir)
+	entries, err := dir.ReadDir(s.root, deployDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -298,7 +298,7 @@ func (s *State) Remove(id bootc.ID) error {
 
 // RemoveLeftovers removes what interrupted operations left in state/deploy.
 func (s *State) RemoveLeftovers() error {
-	entries, err := fs.ReadDir(s.root.FS(), deployDir)
+	entries, err := dir.ReadDir(s.root, deployDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
