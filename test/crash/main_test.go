@@ -16,6 +16,8 @@ var (
 	enabled = flag.Bool("vm", false, "judge what a virtual machine has recorded (needs root and the packages of hack/setup)")
 	flushes = flag.Bool("flushes", false, "let TestFlushRemoved run")
 	length  = flag.Duration("time", 2*time.Minute, "how long TestCampaign judges")
+	boots   = flag.Int("boots", 4, "how many states TestCampaign really boots")
+	next    = flag.Int("next", 8, "from how many states TestCampaign runs each of the next verbs")
 	seed    = flag.Uint64("seed", 1, "of the states that are drawn at random")
 )
 
@@ -25,7 +27,7 @@ type recording struct {
 }
 
 var recorded = sync.OnceValues(func() (r recording, err error) {
-	lab, err := vm.Open(context.Background(), vm.Options{Name: "crash", Log: func(line string) { fmt.Println(line) }})
+	lab, err := openLab(context.Background())
 	if err != nil {
 		return r, err
 	}
@@ -36,6 +38,10 @@ var recorded = sync.OnceValues(func() (r recording, err error) {
 	r.expected, err = r.Timeline.Expect(r.Images)
 	return r, err
 })
+
+func openLab(ctx context.Context) (*vm.Lab, error) {
+	return vm.Open(ctx, vm.Options{Name: "crash", Log: func(line string) { fmt.Println(line) }})
+}
 
 // record returns the recording that all tests share.
 func record(t *testing.T) recording {
@@ -50,15 +56,34 @@ func record(t *testing.T) recording {
 	return r
 }
 
-// TestCampaign cuts the power everywhere.
+// TestCampaign cuts the power everywhere, and has real machines go on from a few of
+// the states.
 func TestCampaign(t *testing.T) {
 	r := record(t)
-	report, err := crash.Run(t.Context(), r.Timeline, r.expected, crash.Options{Seed: *seed, Time: *length, Systematic: 8, Foreign: 400})
+	report, err := crash.Run(t.Context(), r.Timeline, r.expected, crash.Options{Seed: *seed, Time: *length, Systematic: 8, Foreign: 400, Keep: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("seed %d\n%s", *seed, report)
+	told := func(f crash.Finding) { t.Errorf("%s: %s: %q", f.State, f.Verb, f.Why) }
 	for _, f := range report.Bad {
-		t.Errorf("%s: %s: %q", f.State, f.Verb, f.Why)
+		told(f)
+	}
+	if t.Failed() {
+		return
+	}
+	lab, err := openLab(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lab.Close()
+	rows, err := crash.Machines{
+		Boots: *boots, Next: *next, Seed: *seed, Report: told, Progress: func(string, int, int) {},
+	}.Run(t.Context(), lab, r.Recorded, report.Good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		t.Logf("%s: from %d states, bad: %d", row.What, row.Runs, row.Bad)
 	}
 }

@@ -82,39 +82,24 @@ func Choose(all []Judged, verb string, n int, seed uint64) []Judged {
 	return chosen
 }
 
-// A RealRow counts what came of real machines.
-type RealRow struct {
-	What      string
-	Boots     bool // that was all
-	Runs, Bad int
-}
-
-// A job is something that a real machine does from a state.
-type job struct {
-	what  string
-	state Judged
-	fsck  bool
-}
-
-// RunNext boots the states in guests, for real: the kernel replays the journal and
+// nextVerbs boots the states in guests, for real: the kernel replays the journal and
 // mounts, the initramfs program makes the root, what ends an interrupted verb and what
 // finds the boot good is run. Then a guest runs a verb, and what that leaves is judged.
-// report gets each bad state.
-func RunNext(ctx context.Context, lab *vm.Lab, r *Recorded, verbs map[string][]Judged, seed uint64, report func(Finding)) ([]RealRow, error) {
+func (m Machines) nextVerbs(ctx context.Context, lab *vm.Lab, r *Recorded, verbs map[string][]Judged) ([]RealRow, error) {
 	var jobs []job
 	for _, verb := range NextVerbs() {
 		for i, j := range verbs[verb] {
 			jobs = append(jobs, job{verb, j, i%2 == 1})
 		}
 	}
-	return share(jobs, "next ", report, func(number int, work func(do func(job) ([]string, error)) error) error {
+	return m.share(jobs, "next ", func(number int, work func(do func(job) ([]string, error)) error) error {
 		name := fmt.Sprint("next-", number)
 		g, err := r.startGuest(ctx, lab, name, vm.Disk{})
 		if err != nil {
 			return err
 		}
 		defer g.stop()
-		v, err := r.openDrive(g.disk, seed)
+		v, err := r.openDrive(g.disk, m.Seed)
 		if err != nil {
 			return err
 		}

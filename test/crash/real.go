@@ -2,34 +2,31 @@ package crash
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/bootc-go/bootc/internal/format/bls"
 	"github.com/bootc-go/bootc/test/vm"
 )
 
-// RealBoot is what [RunBoots] does, beside the next verbs.
+// RealBoot is what [Machines] do with a state beside the next verbs.
 const RealBoot = "boot"
 
-// RunBoots really boots states: firmware, boot loader, kernel and initramfs program
+// boots really boots states: firmware, boot loader, kernel and initramfs program
 // from the disk, with a kernel's mount in place of our replay, no fsck, and every file
 // of the image read through fs-verity. What is up has to be what the judge had said.
-func RunBoots(ctx context.Context, lab *vm.Lab, r *Recorded, states []Judged, seed uint64, report func(Finding)) ([]RealRow, error) {
+func (m Machines) boots(ctx context.Context, lab *vm.Lab, r *Recorded, states []Judged) ([]RealRow, error) {
 	var jobs []job
 	for _, j := range states {
 		jobs = append(jobs, job{what: RealBoot, state: j})
 	}
-	return share(jobs, "real ", report, func(number int, work func(do func(job) ([]string, error)) error) error {
+	return m.share(jobs, "real ", func(number int, work func(do func(job) ([]string, error)) error) error {
 		name := fmt.Sprint("real-", number)
 		file := filepath.Join(lab.Out, name+".raw")
-		v, err := r.openDrive(file, seed)
+		v, err := r.openDrive(file, m.Seed)
 		if err != nil {
 			return err
 		}
@@ -101,72 +98,4 @@ func loaderTakes(outcome string) (version string, after []string) {
 		text += ", " + staged
 	}
 	return version, append(after, text)
-}
-
-// share gives jobs to as many machines as there are cores, each of which a function
-// makes, and counts what comes of them.
-func share(jobs []job, prefix string, report func(Finding), machine func(number int, work func(do func(job) ([]string, error)) error) error) ([]RealRow, error) {
-	s := &sharing{jobs: jobs, prefix: prefix, report: report}
-	var wait sync.WaitGroup
-	for n := range min(runtime.NumCPU(), len(jobs)) {
-		wait.Go(func() { s.failed(machine(n+1, s.work)) })
-	}
-	wait.Wait()
-	return s.rows, s.err
-}
-
-type sharing struct {
-	prefix string
-	report func(Finding)
-
-	mu   sync.Mutex
-	jobs []job
-	rows []RealRow
-	err  error
-}
-
-// work does jobs until there are none, or one could not be done.
-func (s *sharing) work(do func(job) ([]string, error)) error {
-	for {
-		j, ok := s.take()
-		if !ok {
-			return nil
-		}
-		why, err := do(j)
-		if err != nil {
-			return fmt.Errorf("%s%s from state %s: %w", s.prefix, j.what, j.state.State, err)
-		}
-		s.count(j, why)
-	}
-}
-
-func (s *sharing) take() (j job, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.jobs) == 0 || s.err != nil {
-		return j, false
-	}
-	j, s.jobs = s.jobs[0], s.jobs[1:]
-	return j, true
-}
-
-func (s *sharing) count(j job, why []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.rows, func(r RealRow) bool { return r.What == s.prefix+j.what })
-	if i < 0 {
-		i = len(s.rows)
-		s.rows = append(s.rows, RealRow{What: s.prefix + j.what, Boots: j.what == RealBoot})
-	}
-	s.rows[i].Runs++
-	if len(why) > 0 {
-		s.rows[i].Bad++
-		s.report(Finding{j.state.State, s.prefix + j.what, why})
-	}
-}
-
-func (s *sharing) failed(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.err = errors.Join(s.err, err)
 }

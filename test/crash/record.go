@@ -5,7 +5,7 @@
 //   - A [State] is a [Disk] as a power cut may have left it: all writes up to a
 //     flush, and a [Choice] of those after it.
 //   - A [View] is what the next boot finds on it, a [Verdict] whether that may be.
-//   - [Run] leads a campaign, [RunNext] runs the next verbs from what it has judged.
+//   - [Run] leads a campaign, [Machines] go on for real from what it has judged.
 //   - A [Bug] shows that the campaign would find one.
 //
 // The method and its limits are in docs/crash-campaign.md.

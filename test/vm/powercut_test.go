@@ -29,7 +29,7 @@ func TestPowerCutDuringPull(t *testing.T) {
 
 // TestPowerCutWhileStaged cuts the power while an update is staged: the machine
 // boots what it ran, the update is still staged, and an orderly shutdown
-// applies it.
+// applies it. Then the machine shows what its FAT makes of a cut.
 func TestPowerCutWhileStaged(t *testing.T) {
 	s := newStory(t)
 	v1 := s.v1(vm.Dracut)
@@ -44,6 +44,7 @@ func TestPowerCutWhileStaged(t *testing.T) {
 	g.run("test -e /run/composefs/staged-deployment")
 	g.reboot()
 	g.wantWhole("other")
+	g.testOnFAT()
 }
 
 // TestPowerCutDuringFinalize cuts the power while a shutdown applies an update:

@@ -30,7 +30,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.DurationVar(&o.Time, "time", 18*time.Minute, "how long states are judged")
+	flag.DurationVar(&o.Time, "time", 10*time.Minute, "how long states are judged")
 	flag.Uint64Var(&o.Seed, "seed", 1, "of the states that are drawn at random")
 	flag.IntVar(&o.Systematic, "systematic", 64, "how many states of an epoch are not drawn at random; of a short one up to four times as many")
 	flag.IntVar(&o.PerEpoch, "epoch", 1000, "how many distinct states of an epoch suffice; 0: go on")
@@ -81,6 +81,7 @@ func run(ctx context.Context, o options) (int, error) {
 		o.Verbs = strings.Split(o.verbs, ",")
 	}
 	o.Keep = o.next > 0 || o.real > 0
+	fmt.Printf("judging states for %v\n", o.Time)
 	report, err := crash.Run(ctx, t, expected, o.Options)
 	if err != nil {
 		return 0, err
@@ -118,34 +119,17 @@ func run(ctx context.Context, o options) (int, error) {
 
 // machines has real machines go on from some of the states.
 func machines(ctx context.Context, lab *vm.Lab, r *crash.Recorded, good []crash.Judged, o options) ([]crash.RealRow, error) {
-	var rows []crash.RealRow
-	report := func(f crash.Finding) { tell(f, o.Seed) }
-	if o.real > 0 {
-		begin := time.Now()
-		row, err := crash.RunBoots(ctx, lab, r, crash.Choose(good, crash.RealBoot, o.real, o.Seed), o.Seed, report)
-		rows = append(rows, show(row, begin)...)
-		if err != nil {
-			return rows, err
-		}
-	}
-	if o.next == 0 {
-		return rows, nil
-	}
-	verbs := map[string][]crash.Judged{}
-	for _, verb := range crash.NextVerbs() {
-		verbs[verb] = crash.Choose(good, verb, o.next, o.Seed)
-	}
 	begin := time.Now()
-	next, err := crash.RunNext(ctx, lab, r, verbs, o.Seed, report)
-	return append(rows, show(next, begin)...), err
-}
-
-func show(rows []crash.RealRow, begin time.Time) []crash.RealRow {
+	since := func() time.Duration { return time.Since(begin).Round(time.Second) }
+	rows, err := crash.Machines{
+		Boots: o.real, Next: o.next, Seed: o.Seed,
+		Report:   func(f crash.Finding) { tell(f, o.Seed) },
+		Progress: func(what string, done, all int) { fmt.Printf("%s: %d of %d, after %v\n", what, done, all, since()) },
+	}.Run(ctx, lab, r, good)
 	for _, row := range rows {
 		fmt.Printf("%s: from %d states, bad: %d\n", row.What, row.Runs, row.Bad)
 	}
-	fmt.Printf("in %v\n", time.Since(begin).Round(time.Second))
-	return rows
+	return rows, err
 }
 
 func tell(f crash.Finding, seed uint64) {
