@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -220,6 +221,10 @@ func (a *App) healthFail(ctx context.Context, emergency bool) error {
 	return systemd.Reboot(ctx)
 }
 
+// failUnit is the unit that gives a boot up, by "internals health fail". While it does so
+// it is being started itself.
+const failUnit = "bootc-boot-failed.service"
+
 // evidence says what is known of a boot that was given up.
 func evidence(ctx context.Context, emergency bool) deploy.Failure {
 	if emergency {
@@ -227,6 +232,7 @@ func evidence(ctx context.Context, emergency bool) deploy.Failure {
 		return deploy.Failure{Kind: deploy.Emergency, Text: "the boot ended at an emergency shell; failed units: " + list(failed)}
 	}
 	running, _ := systemd.RunningJobs(ctx)
+	running = slices.DeleteFunc(running, func(unit string) bool { return unit == failUnit })
 	return deploy.Failure{Kind: deploy.Deadline, Text: "the boot was not complete in time; units that were being started: " + list(running)}
 }
 
