@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -21,27 +22,37 @@ var (
 	seed    = flag.Uint64("seed", 1, "of the states that are drawn at random")
 )
 
+// lab is nil until a recording is asked for.
+var lab *vm.Lab
+
+// TestMain closes the laboratory after all tests.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if lab != nil {
+		if err := lab.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
 type recording struct {
 	*crash.Recorded
 	expected *crash.Expected
 }
 
 var recorded = sync.OnceValues(func() (r recording, err error) {
-	lab, err := openLab(context.Background())
+	lab, err = vm.Open(context.Background(), vm.Options{Name: "crash", Log: func(line string) { fmt.Println(line) }})
 	if err != nil {
 		return r, err
 	}
-	defer lab.Close()
 	if r.Recorded, err = crash.Record(context.Background(), lab, crash.ShortStory()); err != nil {
 		return r, err
 	}
 	r.expected, err = r.Timeline.Expect(r.Images)
 	return r, err
 })
-
-func openLab(ctx context.Context) (*vm.Lab, error) {
-	return vm.Open(ctx, vm.Options{Name: "crash", Log: func(line string) { fmt.Println(line) }})
-}
 
 // record returns the recording that all tests share.
 func record(t *testing.T) recording {
@@ -72,11 +83,6 @@ func TestCampaign(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	lab, err := openLab(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lab.Close()
 	rows, err := crash.Machines{
 		Boots: *boots, Next: *next, Seed: *seed, Report: told, Progress: func(string, int, int) {},
 	}.Run(t.Context(), lab, r.Recorded, report.Good)
