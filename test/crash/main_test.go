@@ -84,12 +84,18 @@ func TestCampaign(t *testing.T) {
 		return
 	}
 	rows, err := crash.Machines{
-		Boots: *boots, Next: *next, Seed: *seed, Report: told, Progress: func(string, int, int) {},
+		Boots: *boots, Next: *next, Seed: *seed, Report: told,
+		Progress: func(what string, done, all int) { t.Logf("%s: %d of %d", what, done, all) },
 	}.Run(t.Context(), lab, r.Recorded, report.Good)
 	if err != nil {
 		t.Fatal(err)
 	}
+	runs := 0
 	for _, row := range rows {
 		t.Logf("%s: from %d states, bad: %d", row.What, row.Runs, row.Bad)
+		runs += row.Runs
+	}
+	if want := *boots + *next*len(crash.NextVerbs()); runs != want {
+		t.Errorf("real machines went on from %d states, want %d", runs, want)
 	}
 }

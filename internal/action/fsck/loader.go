@@ -113,10 +113,10 @@ func (l *loaderState) faults() map[string]string {
 // notLoader says why a file cannot be a boot loader, or systemd-boot, "" if it may be
 // one.
 func notLoader(data []byte, systemd bool) string {
-	linux := len(data) > 0x206 && string(data[0x202:0x206]) == "HdrS" || len(data) > 60 && string(data[56:60]) == "ARM\x64"
 	if err := uki.CheckProgram(bytes.NewReader(data), int64(len(data)), runtime.GOARCH); err != nil {
 		return fmt.Sprintf("firmware would not start it: %v", err)
 	}
+	linux := len(data) > 0x206 && string(data[0x202:0x206]) == "HdrS" || len(data) > 60 && string(data[56:60]) == "ARM\x64"
 	switch {
 	case linux || bytes.HasPrefix(version(data), []byte("systemd-stub")):
 		return "it is a kernel, not a boot loader"
